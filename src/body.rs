@@ -1,0 +1,312 @@
+//! The body that flows through the gateway: empty, whole, straight from hyper, or anything else in a box.
+//!
+//! ```
+//! use tower_gateway::Body;
+//! use http_body::Body as _;
+//!
+//! let body = Body::from("hello");
+//! assert_eq!(body.size_hint().exact(), Some(5));
+//! assert!(Body::empty().is_end_stream());
+//! ```
+
+use std::{
+    any::Any,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::error::{BoxError, Error, ErrorKind};
+
+/// A request's or response's body. Frames pass one by one as they come: nothing is buffered, and the size hint, the
+/// end of the stream and the trailers are those of the body inside.
+#[derive(Default)]
+pub struct Body(Kind);
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Incoming(Incoming),
+    Boxed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error> + Send>>),
+}
+
+impl Body {
+    /// A body of no bytes.
+    pub fn empty() -> Self {
+        Self(Kind::Empty)
+    }
+
+    /// Takes any body. A [`Body`], hyper's [`Incoming`] and one that has ended already are taken as they are; the
+    /// others are boxed once.
+    pub fn new<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let mut slot = Some(body);
+        let any: &mut dyn Any = &mut slot;
+        if let Some(own) = any.downcast_mut::<Option<Self>>().and_then(Option::take) {
+            return own;
+        }
+        if let Some(incoming) = any
+            .downcast_mut::<Option<Incoming>>()
+            .and_then(Option::take)
+        {
+            return Self::from(incoming);
+        }
+        match slot {
+            Some(body) if !body.is_end_stream() => Self::boxed(Foreign { body }),
+            _ => Self::empty(),
+        }
+    }
+
+    /// Boxes a body whose errors are ours already.
+    pub(crate) fn boxed<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes, Error = Error> + Send + 'static,
+    {
+        Self(Kind::Boxed(Box::pin(body)))
+    }
+
+    /// Holds a chunked HTTP/1 body to its grammar.
+    pub(crate) fn strict(self) -> Self {
+        if http_body::Body::is_end_stream(&self) {
+            self
+        } else {
+            Self::boxed(Strict { body: self })
+        }
+    }
+}
+
+impl From<Incoming> for Body {
+    fn from(body: Incoming) -> Self {
+        if http_body::Body::is_end_stream(&body) {
+            Self::empty()
+        } else {
+            Self(Kind::Incoming(body))
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            Self::empty()
+        } else {
+            Self(Kind::Full(bytes))
+        }
+    }
+}
+
+macro_rules! from_bytes {
+    ($($of:ty),*) => {$(
+        impl From<$of> for Body {
+            fn from(value: $of) -> Self {
+                Self::from(Bytes::from(value))
+            }
+        }
+    )*};
+}
+from_bytes!(&'static str, &'static [u8], String, Vec<u8>);
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.0 {
+            Kind::Empty => "empty",
+            Kind::Full(_) => "full",
+            Kind::Incoming(_) => "incoming",
+            Kind::Boxed(_) => "boxed",
+        };
+        f.debug_tuple("Body").field(&kind).finish()
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match &mut self.0 {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Full(_) => match std::mem::take(&mut self.0) {
+                Kind::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                _ => Poll::Ready(None),
+            },
+            Kind::Incoming(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|error| foreign_error(error.into())),
+            Kind::Boxed(body) => body.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Empty => true,
+            Kind::Full(_) => false,
+            Kind::Incoming(body) => body.is_end_stream(),
+            Kind::Boxed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Incoming(body) => body.size_hint(),
+            Kind::Boxed(body) => body.size_hint(),
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A body of somebody else's, with its errors found or wrapped.
+    struct Foreign<B> {
+        #[pin]
+        body: B,
+    }
+}
+
+impl<B> http_body::Body for Foreign<B>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.project()
+            .body
+            .poll_frame(cx)
+            .map_err(|error| foreign_error(error.into()))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What an error of a client's body means: over a limit, gone, or against the protocol.
+fn foreign_error(error: BoxError) -> Error {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
+    let mut kind = ErrorKind::ClientGone;
+    while let Some(current) = next {
+        if let Some(own) = current.downcast_ref::<Error>() {
+            return own.clone();
+        }
+        if current.is::<http_body_util::LengthLimitError>() {
+            return Error::new(ErrorKind::BodyTooLarge);
+        }
+        if let Some(hyper) = current.downcast_ref::<hyper::Error>() {
+            let gone = hyper.is_incomplete_message() || hyper.is_closed() || hyper.is_canceled();
+            kind = if gone || !breaks_protocol(hyper) {
+                ErrorKind::ClientGone
+            } else {
+                ErrorKind::BadRequest
+            };
+        }
+        next = current.source();
+    }
+    Error::new(kind).with_source(error)
+}
+
+/// hyper reports a bad chunk as an I/O error of these kinds, and a connection that broke as one of the others.
+fn breaks_protocol(error: &hyper::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput};
+    match std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+    {
+        Some(io) => matches!(io.kind(), InvalidInput | InvalidData),
+        None => error.is_parse(),
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A chunked HTTP/1 body, held to its grammar where hyper is lenient.
+    ///
+    /// hyper reads `0 CRLF LF` as the start of a trailer section, takes the bytes behind it for trailers, and finds
+    /// none. There is no other way to an empty trailer section in HTTP/1, so that is what is refused.
+    struct Strict {
+        #[pin]
+        body: Body,
+    }
+}
+
+impl http_body::Body for Strict {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = self.project().body.poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && frame.trailers_ref().is_some_and(http::HeaderMap::is_empty)
+        {
+            let error = Error::new(ErrorKind::BadRequest)
+                .with_detail("The chunked body does not end in CRLF");
+            return Poll::Ready(Some(Err(error)));
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body::Body as _;
+    use http_body_util::BodyExt;
+
+    #[test]
+    fn a_body_is_not_boxed_twice() {
+        let full = Body::new(Body::from("abc"));
+        assert_eq!(format!("{full:?}"), "Body(\"full\")");
+        let boxed = Body::new(http_body_util::Full::new(Bytes::from("abc")));
+        assert_eq!(format!("{:?}", Body::new(boxed)), "Body(\"boxed\")");
+        assert!(Body::new(http_body_util::Empty::<Bytes>::new()).is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn frames_pass_unchanged() {
+        let trailers =
+            http::HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("x"))]);
+        let inner = http_body_util::Full::new(Bytes::from("abc"))
+            .with_trailers(std::future::ready(Some(Ok(trailers))));
+        let collected = Body::new(inner).collect().await.unwrap();
+        assert_eq!(collected.trailers().unwrap()[http::header::ETAG], "x");
+        assert_eq!(collected.to_bytes(), "abc");
+    }
+
+    #[tokio::test]
+    async fn a_limit_is_a_413() {
+        let limited =
+            http_body_util::Limited::new(http_body_util::Full::new(Bytes::from("abc")), 2);
+        let error = Body::new(limited).collect().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BodyTooLarge);
+    }
+}

@@ -1,0 +1,213 @@
+//! The facts of a request on its way through the gateway, in one extension.
+//!
+//! The door puts a [`RequestContext`] into the request's extensions; each stage adds what it found. A layer of your
+//! own reads it, and may keep facts of its own in an extension type of its own.
+//!
+//! ```
+//! use http::Request;
+//! use tower_gateway::RequestContext;
+//!
+//! fn tenant<B>(request: &Request<B>) -> Option<&str> {
+//!     request.extensions().get::<RequestContext>()?.param("tenant")
+//! }
+//! # assert_eq!(tenant(&Request::new(())), None);
+//! ```
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use smallvec::SmallVec;
+
+/// What the gateway knows of a request. Clones share the record of how the request fares.
+#[derive(Clone, Debug, Default)]
+pub struct RequestContext {
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) client_ip: Option<IpAddr>,
+    pub(crate) peer_is_trusted: bool,
+    pub(crate) scheme: Option<Scheme>,
+    pub(crate) authority: Option<Authority>,
+    pub(crate) request_id: Option<Arc<str>>,
+    pub(crate) route: Option<Arc<str>>,
+    pub(crate) params: Params,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) upgrade: Option<Arc<str>>,
+    pub(crate) record: Option<Arc<Record>>,
+}
+
+impl RequestContext {
+    /// The facts of a request that is given to a layer or an [`Upstream`](crate::Upstream) without a gateway.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The address of whoever opened the connection, as the server knows it.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// The client's address: the peer's, or, behind trusted proxies, the one that the last of them saw.
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        self.client_ip
+    }
+
+    /// Whether the peer is one of the trusted proxies.
+    pub fn peer_is_trusted(&self) -> bool {
+        self.peer_is_trusted
+    }
+
+    /// The scheme that the client used.
+    pub fn scheme(&self) -> Option<&Scheme> {
+        self.scheme.as_ref()
+    }
+
+    /// The host, with a port if there was one, that the client asked for.
+    pub fn authority(&self) -> Option<&Authority> {
+        self.authority.as_ref()
+    }
+
+    /// The request's id: the one that a trusted peer sent, or a new one.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// The name of the route that took the request; `None` before the match.
+    pub fn route(&self) -> Option<&str> {
+        self.route.as_deref()
+    }
+
+    /// What a `{name}` or `{*name}` of the route's path took, percent-encoded as in the canonical path.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.get(name)
+    }
+
+    /// All path parameters, in the order of the pattern.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The moment by which the answer has to be whole.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Moves the deadline forward: it can get earlier, never later.
+    pub fn limit_deadline(&mut self, deadline: Instant) {
+        self.deadline = Some(
+            self.deadline
+                .map_or(deadline, |current| current.min(deadline)),
+        );
+    }
+
+    /// The protocol that the client wants to switch to (`Upgrade`), if it is one that the gateway lets through.
+    pub fn upgrade(&self) -> Option<&str> {
+        self.upgrade.as_deref()
+    }
+
+    pub(crate) fn record(&self, note: impl FnOnce(&mut Notes)) {
+        if let Some(record) = &self.record {
+            note(&mut record.lock());
+        }
+    }
+}
+
+/// The path parameters of a request: names of the pattern, and where in the canonical path their values stand.
+#[derive(Clone, Debug, Default)]
+pub struct Params(Option<Found>);
+
+#[derive(Clone, Debug)]
+struct Found {
+    path: PathAndQuery,
+    names: Arc<[Box<str>]>,
+    ranges: SmallVec<[Option<Range<u32>>; 4]>,
+}
+
+impl Params {
+    pub(crate) fn new(
+        path: PathAndQuery,
+        names: Arc<[Box<str>]>,
+        ranges: impl IntoIterator<Item = Option<Range<u32>>>,
+    ) -> Self {
+        if names.is_empty() {
+            Self(None)
+        } else {
+            Self(Some(Found {
+                path,
+                names,
+                ranges: ranges.into_iter().collect(),
+            }))
+        }
+    }
+
+    /// The value of a parameter, percent-encoded; `None` if there is none of this name, or if a `{*rest}` had no
+    /// segment to take.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter()
+            .find(|(known, _)| *known == name)
+            .and_then(|(_, value)| value)
+    }
+
+    /// Names and values, in the order of the pattern.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.0.iter().flat_map(|found| {
+            found.names.iter().zip(&found.ranges).map(|(name, range)| {
+                let value = range.as_ref().and_then(|range| {
+                    found
+                        .path
+                        .path()
+                        .get(range.start as usize..range.end as usize)
+                });
+                (&**name, value)
+            })
+        })
+    }
+}
+
+/// How the request fares, for the log: filled in by whoever knows. Exists only when somebody observes.
+#[derive(Debug, Default)]
+pub(crate) struct Record(Mutex<Notes>);
+
+/// What a [`Record`] holds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notes {
+    pub(crate) route: Option<Arc<str>>,
+    pub(crate) upstream: Option<Arc<str>>,
+    pub(crate) endpoint: Option<Arc<str>>,
+    pub(crate) tries: u32,
+}
+
+impl Record {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Notes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn params_point_into_the_path() {
+        let path = PathAndQuery::from_static("/users/42/files/a/b?x=1");
+        let names: Arc<[Box<str>]> = ["id".into(), "rest".into(), "none".into()].into();
+        let params = Params::new(path, names, [Some(7..9), Some(16..19), None]);
+        assert_eq!(params.get("id"), Some("42"));
+        assert_eq!(params.get("rest"), Some("a/b"));
+        assert_eq!(params.get("none"), None);
+        assert_eq!(params.get("other"), None);
+    }
+
+    #[test]
+    fn a_deadline_only_gets_earlier() {
+        let now = crate::clock::now();
+        let mut context = RequestContext::new();
+        context.limit_deadline(now + Duration::from_secs(2));
+        context.limit_deadline(now + Duration::from_secs(3));
+        assert_eq!(context.deadline(), Some(now + Duration::from_secs(2)));
+    }
+}

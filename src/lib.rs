@@ -1,0 +1,12 @@
+//! An embeddable API gateway made of tower layers.
+
+mod body;
+mod clock;
+mod context;
+mod error;
+mod problem;
+
+pub use body::Body;
+pub use context::{Params, RequestContext};
+pub use error::{BoxError, Error, ErrorKind, Origin, Rejection};
+pub use problem::Problem;

@@ -1,0 +1,144 @@
+//! Answers of the gateway itself: RFC 9457 `application/problem+json`.
+//!
+//! ```
+//! use http::StatusCode;
+//! use tower_gateway::{Body, Problem};
+//!
+//! let response: http::Response<Body> =
+//!     Problem::new(StatusCode::FORBIDDEN).with_detail("This door is for staff").into_response();
+//! assert_eq!(response.headers()["content-type"], "application/problem+json");
+//! ```
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::error::{Error, Rejection};
+
+/// What a client is told when the gateway answers by itself: status, title, detail and type.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    kind: Cow<'static, str>,
+    title: Cow<'static, str>,
+    detail: Option<Cow<'static, str>>,
+}
+
+impl Problem {
+    /// A problem with this status, the status's reason phrase as its title, and the type `about:blank`.
+    pub fn new(status: StatusCode) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self {
+            status,
+            kind: Cow::Borrowed("about:blank"),
+            title: Cow::Borrowed(title),
+            detail: None,
+        }
+    }
+
+    /// The type: a URI that identifies the kind of problem (RFC 9457, section 3.1.1).
+    pub fn with_type(mut self, uri: impl Into<Cow<'static, str>>) -> Self {
+        self.kind = uri.into();
+        self
+    }
+
+    /// The title: the same for every occurrence of a type.
+    pub fn with_title(mut self, title: impl Into<Cow<'static, str>>) -> Self {
+        self.title = title.into();
+        self
+    }
+
+    /// The detail: what the client can do about this occurrence. Keep the gateway's inside out of it.
+    pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// The response: `application/problem+json`, with `Cache-Control: no-store`, for what failed now may work in a
+    /// moment.
+    pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
+        let mut json = String::with_capacity(96);
+        json.push_str("{\"type\":");
+        push_json(&mut json, &self.kind);
+        json.push_str(",\"title\":");
+        push_json(&mut json, &self.title);
+        json.push_str(",\"status\":");
+        json.push_str(self.status.as_str());
+        if let Some(detail) = &self.detail {
+            json.push_str(",\"detail\":");
+            push_json(&mut json, detail);
+        }
+        json.push('}');
+        let mut response = Response::new(B::from(Bytes::from(json)));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        let problem = Self::new(error.status());
+        problem.with_detail(error.detail().to_owned())
+    }
+}
+
+/// The response for an error, with its [`Rejection`] in the extensions.
+pub(crate) fn response<B: From<Bytes>>(error: Error) -> Response<B> {
+    let mut response = Problem::from(&error).into_response();
+    response.extensions_mut().insert(Rejection(error));
+    response
+}
+
+/// Appends `text` as a JSON string (RFC 8259, section 7).
+fn push_json(json: &mut String, text: &str) {
+    json.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            c if c < ' ' => json.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => json.push(c),
+        }
+    }
+    json.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn whatever_the_text_it_is_json() {
+        let text = "a \"quote\", a \\, a\nline, a \u{1} and é";
+        let problem = Problem::new(StatusCode::BAD_GATEWAY)
+            .with_type(text)
+            .with_title(text)
+            .with_detail(text);
+        let body: Bytes = problem.into_response::<Bytes>().into_body();
+        let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        for field in ["type", "title", "detail"] {
+            assert_eq!(json[field], text);
+        }
+        assert_eq!(json["status"], 502);
+    }
+
+    #[test]
+    fn a_source_is_never_shown() {
+        let error = Error::new(ErrorKind::Connect).with_source("10.0.0.7:8080 refused");
+        let response: Response<Bytes> = response(error);
+        assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+        assert!(!String::from_utf8_lossy(response.body()).contains("10.0.0.7"));
+        assert_eq!(
+            response.extensions().get::<Rejection>().unwrap().0.kind(),
+            ErrorKind::Connect
+        );
+    }
+}
