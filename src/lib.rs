@@ -1,9 +1,11 @@
 //! An embeddable API gateway made of tower layers.
 
 mod body;
+mod client;
 mod clock;
 mod context;
 mod error;
+mod path;
 mod problem;
 
 pub use body::Body;

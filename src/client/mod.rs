@@ -1,0 +1,155 @@
+//! Outgoing HTTP: connections to one endpoint, made, kept and shared.
+//!
+//! A [`Client`] belongs to one endpoint. Its connections belong to the runtime that made them, so that programs with
+//! one runtime for each core never pass a connection, a task or a lock between cores; the limits count for each
+//! runtime. Nothing is shared between endpoints.
+
+mod address;
+mod connect;
+mod exchange;
+mod http1;
+#[cfg(feature = "http2")]
+mod http2;
+mod io;
+mod pool;
+mod resolve;
+mod send;
+mod timer;
+#[cfg(feature = "tls")]
+mod tls;
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+pub(crate) use address::Address;
+pub(crate) use exchange::Download;
+pub(crate) use resolve::Resolver;
+pub(crate) use send::{Limits, Outgoing};
+#[cfg(feature = "tls")]
+pub(crate) use tls::Tls;
+
+use connect::Connector;
+use pool::Pool;
+
+/// Which HTTP is spoken to an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// What ALPN says over TLS; HTTP/1.1 in clear.
+    #[default]
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2 only: by ALPN over TLS, with prior knowledge in clear.
+    #[cfg_attr(not(feature = "http2"), allow(dead_code))]
+    // an upstream can only ask for it with the feature
+    Http2,
+}
+
+/// The limits of an endpoint's connections.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientConfig {
+    pub(crate) protocol: Protocol,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) max_connections: NonZeroUsize,
+    pub(crate) max_waiting: usize,
+    pub(crate) max_wait: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) max_age: Option<Duration>,
+    #[cfg_attr(not(feature = "http2"), allow(dead_code))]
+    pub(crate) max_streams: NonZeroUsize,
+    pub(crate) resolve_every: Duration,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            protocol: Protocol::Auto,
+            connect_timeout: Duration::from_secs(5),
+            max_connections: NonZeroUsize::new(1024).unwrap_or(NonZeroUsize::MIN),
+            max_waiting: 1024,
+            max_wait: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(60),
+            max_age: None,
+            max_streams: NonZeroUsize::new(100).unwrap_or(NonZeroUsize::MIN),
+            resolve_every: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The connections to one endpoint. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Client(Arc<Shared>);
+
+struct Shared {
+    connector: Connector,
+    in_flight: AtomicUsize,
+    /// The pools of each runtime, in an append-only list: reading it takes no lock.
+    pools: OnceLock<Box<Local>>,
+}
+
+struct Local {
+    runtime: tokio::runtime::Id,
+    pool: Arc<Pool>,
+    next: OnceLock<Box<Local>>,
+}
+
+impl Client {
+    pub(crate) fn new(connector: Connector) -> Self {
+        Self(Arc::new(Shared {
+            connector,
+            in_flight: AtomicUsize::new(0),
+            pools: OnceLock::new(),
+        }))
+    }
+
+    /// Requests that are under way, from the first try to connect to the end of the answer's body.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.0.in_flight.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self) -> InFlight {
+        self.0.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self.clone())
+    }
+
+    fn connector(&self) -> &Connector {
+        &self.0.connector
+    }
+
+    /// The pool of the runtime that runs the caller.
+    fn pool(&self) -> &Arc<Pool> {
+        let runtime = tokio::runtime::Handle::current().id();
+        let mut slot = &self.0.pools;
+        loop {
+            let local = slot.get_or_init(|| {
+                let pool = Pool::new(self.0.connector.config().clone());
+                Box::new(Local {
+                    runtime,
+                    pool,
+                    next: OnceLock::new(),
+                })
+            });
+            if local.runtime == runtime {
+                return &local.pool;
+            }
+            slot = &local.next;
+        }
+    }
+}
+
+/// Counts a request as long as it lives.
+struct InFlight(Client);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pub(crate) use connect::Connector as ClientConnector;
