@@ -5,6 +5,7 @@ mod clock;
 mod context;
 mod error;
 mod problem;
+mod random;
 
 pub use body::Body;
 pub use context::{Params, RequestContext};
