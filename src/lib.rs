@@ -7,7 +7,10 @@ mod error;
 mod problem;
 mod random;
 
+pub mod observe;
+
 pub use body::Body;
 pub use context::{Params, RequestContext};
 pub use error::{BoxError, Error, ErrorKind, Origin, Rejection};
+pub use observe::ObserveLayer;
 pub use problem::Problem;
