@@ -1,5 +1,25 @@
-//! An embeddable API gateway made of tower layers.
+//! An embeddable API gateway made of tower layers: the one front door for many backends.
+//!
+//! A [`Gateway`] routes each request to the right backend by what it is (path, host, method, headers, query) and passes
+//! it on over HTTP/1.1 or HTTP/2, WebSocket and gRPC included. It is a service that any hyper or axum server mounts.
+//!
+//! ```no_run
+//! use tower_gateway::{Gateway, Route, Upstream};
+//!
+//! # fn main() -> Result<(), tower_gateway::BuildError> {
+//! let gateway = Gateway::builder()
+//!     .upstream("orders", Upstream::http(["http://10.0.0.1:8080", "http://10.0.0.2:8080"])?)
+//!     .upstream("users", Upstream::http(["http://users:8080"])?)
+//!     .route(Route::new("/orders/{*rest}").to("orders"))
+//!     .route(Route::get("/users/{id}").to("users").rewrite_path("/v2/{id}"))
+//!     .build()?;
+//! # let _ = gateway; Ok(()) }
+//! ```
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))] // a test fails by panicking
 
+mod authority;
 mod body;
 mod client;
 mod clock;
@@ -9,10 +29,19 @@ mod path;
 mod problem;
 mod random;
 
+mod gateway;
 pub mod observe;
+pub mod routing;
+mod upstream;
 
 pub use body::Body;
 pub use context::{Params, RequestContext};
 pub use error::{BoxError, Error, ErrorKind, Origin, Rejection};
+pub use gateway::{
+    BuildError, Gateway, GatewayBuilder, GatewayFuture, Next, NextFuture, Route, Upstream,
+};
 pub use observe::ObserveLayer;
+pub use path::PathPolicy;
 pub use problem::Problem;
+pub use routing::{HeaderMatch, QueryMatch, StickyKey};
+pub use upstream::{Action as ForwardAction, ForwardHeaders, HostHeader};

@@ -84,7 +84,7 @@ impl Address {
             Err(_) if bare.is_empty() => return Err(bad("it has no host")),
             Err(_) => Place::Name(bare.into(), port),
         };
-        let base = crate::path::canonicalize(uri.path(), &crate::path::PathPolicy::default())
+        let base = crate::path::canonicalize(uri.path(), crate::path::PathPolicy::default())
             .map_err(|_| bad("its path is not canonical"))?;
         Ok(Self {
             scheme,

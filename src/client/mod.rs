@@ -32,7 +32,7 @@ pub(crate) use exchange::Download;
 pub(crate) use resolve::Resolver;
 pub(crate) use send::{Limits, Outgoing};
 #[cfg(feature = "tls")]
-pub(crate) use tls::Tls;
+pub(crate) use tls::{Roots, Tls, TlsSettings};
 
 use connect::Connector;
 use pool::Pool;

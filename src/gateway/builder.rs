@@ -1,0 +1,400 @@
+//! Assembles a gateway, and lists everything that is wrong with it.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use http::{Extensions, HeaderName, Request, Response};
+use tower::{Layer, Service};
+
+use super::{
+    BuildError, Gateway, Next, NextFuture, Route, Upstream,
+    door::{Door, TrustedProxies},
+    next::Layers,
+    pipeline::{Inside, Pipeline, Routes},
+    target::{Ended, Target, Way},
+    upstream::Ready,
+};
+use crate::{
+    body::Body,
+    error::BoxError,
+    observe::ObserveLayer,
+    path::PathPolicy,
+    random,
+    routing::{HostPattern, Param, PathPattern, Rewriter, RouteMatch, RouteTable, WeightedSplit},
+    upstream::{ForwardHeaders, OwnedHeaders, Via},
+};
+
+/// Takes upstreams, routes, layers and settings, and makes a [`Gateway`] of them.
+#[derive(Default)]
+pub struct GatewayBuilder {
+    name: Option<String>,
+    upstreams: Vec<(String, Upstream)>,
+    routes: Vec<Route>,
+    layers: Layers,
+    trusted: Vec<String>,
+    reads_forwarded: bool,
+    peer: Option<Box<dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync>>,
+    tls: Option<Box<dyn Fn(&Extensions) -> bool + Send + Sync>>,
+    path: Option<PathPolicy>,
+    owned: Vec<HeaderName>,
+    forward: Option<ForwardHeaders>,
+    observe: Option<ObserveLayer>,
+    proxy_status: bool,
+}
+
+impl GatewayBuilder {
+    /// The gateway's name in `Via` and `Proxy-Status`, the same for all instances of it and for no other gateway on
+    /// the way: a request that carries it is answered with 508. Default: a random one.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// A backend under a name.
+    pub fn upstream(mut self, name: impl Into<String>, upstream: Upstream) -> Self {
+        self.upstreams.push((name.into(), upstream));
+        self
+    }
+
+    /// A route. Their order does not matter: the most specific one takes a request.
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Wraps all routes in a layer, behind the door's checks and before the match; the first one added is the
+    /// outermost.
+    pub fn layer<L, B>(mut self, layer: L) -> Self
+    where
+        L: Layer<Next> + Send + Sync + 'static,
+        L::Service: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        <L::Service as Service<Request<Body>>>::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.layers.push(layer);
+        self
+    }
+
+    /// Where the server puts the peer's address. For axum:
+    /// `|extensions| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)`. Default: a bare [`SocketAddr`]
+    /// in the extensions, if there is one.
+    pub fn peer_addr(
+        mut self,
+        peer: impl Fn(&Extensions) -> Option<SocketAddr> + Send + Sync + 'static,
+    ) -> Self {
+        self.peer = Some(Box::new(peer));
+        self
+    }
+
+    /// Whether the client's connection is encrypted, for `X-Forwarded-Proto`. Default: what the request's URI says,
+    /// or not.
+    pub fn is_tls(mut self, tls: impl Fn(&Extensions) -> bool + Send + Sync + 'static) -> Self {
+        self.tls = Some(Box::new(tls));
+        self
+    }
+
+    /// Proxies in front of the gateway that are believed, as addresses or networks (`10.0.0.0/8`). Default: none.
+    pub fn trust_proxies<T: Into<String>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
+        self.trusted.extend(networks.into_iter().map(Into::into));
+        self
+    }
+
+    /// Reads `Forwarded` (RFC 7239) of trusted proxies instead of `X-Forwarded-*`.
+    pub fn read_forwarded(mut self) -> Self {
+        self.reads_forwarded = true;
+        self
+    }
+
+    /// What backends are told about the client. Default: `X-Forwarded-For`, `-Proto`, `-Host`, `-Prefix` are set.
+    pub fn forward_headers(mut self, forward: ForwardHeaders) -> Self {
+        self.forward = Some(forward);
+        self
+    }
+
+    /// What is allowed in a path.
+    pub fn path_policy(mut self, path: PathPolicy) -> Self {
+        self.path = Some(path);
+        self
+    }
+
+    /// A header that only the gateway's layers set for backends: what a client sends under this name, in any spelling
+    /// with `_`, is removed at the door.
+    pub fn own_header(mut self, name: HeaderName) -> Self {
+        self.owned.push(name);
+        self
+    }
+
+    /// How requests are observed. Default: [`ObserveLayer::new`].
+    pub fn observe(mut self, observe: ObserveLayer) -> Self {
+        self.observe = Some(observe);
+        self
+    }
+
+    /// Says in `Proxy-Status` (RFC 9209) what went wrong. Default: off.
+    pub fn proxy_status(mut self, on: bool) -> Self {
+        self.proxy_status = on;
+        self
+    }
+
+    /// The gateway.
+    ///
+    /// # Errors
+    /// Every mistake: an unknown upstream, a bad path, host or template, a parameter that does not exist, two routes
+    /// that can not be told apart, a setting of zero.
+    pub fn build(self) -> Result<Gateway, BuildError> {
+        let mut mistakes = Vec::new();
+        let upstreams = ready(&self.upstreams, &mut mistakes);
+        let mut plan =
+            String::from("door    greet > observe > check > canonical path > own headers");
+        plan.push_str(&format!(
+            " > {} gateway layers > match\n",
+            self.layers.len()
+        ));
+        let mut table = Vec::new();
+        for route in &self.routes {
+            if let Some(entry) = assemble(route, &upstreams, &mut mistakes) {
+                let targets: Vec<_> = route
+                    .targets
+                    .iter()
+                    .map(|(name, _)| name.as_str())
+                    .collect();
+                plan.push_str(&format!(
+                    "route   {}: timeout > {} route layers > rewrite > {}\n",
+                    route.label(),
+                    route.layers.len(),
+                    targets.join(" | "),
+                ));
+                table.push(entry);
+            }
+        }
+        let table = match RouteTable::build(table) {
+            Ok(table) => table,
+            Err(error) => {
+                mistakes.push(error.to_string());
+                return Err(BuildError::new(mistakes));
+            }
+        };
+        let name = self
+            .name
+            .unwrap_or_else(|| format!("gw-{:016x}", random::next_u64()));
+        let trusted =
+            TrustedProxies::new(&self.trusted).map_err(|error| mistakes.push(error.to_string()));
+        let via = Via::new(&name);
+        if via.is_none() {
+            mistakes.push(format!(
+                "`{name}` is no gateway name: letters, digits and -._~ are allowed"
+            ));
+        }
+        let (Ok(trusted), Some(via), []) = (trusted, via, &mistakes[..]) else {
+            return Err(BuildError::new(mistakes));
+        };
+        let routes = Arc::new(Routes(table));
+        let layers = (!self.layers.is_empty())
+            .then(|| self.layers.around(Next::new(Dispatch(routes.clone()))));
+        let relayed = [HeaderName::from_static("x-request-id")];
+        let door =
+            Door {
+                peer: Some(self.peer.unwrap_or_else(|| {
+                    Box::new(|extensions| extensions.get::<SocketAddr>().copied())
+                })),
+                tls: self.tls,
+                trusted: trusted.read_forwarded(self.reads_forwarded),
+                path: self.path.unwrap_or_default(),
+                owned: OwnedHeaders::new().own(self.owned).relay(relayed),
+                forward: self.forward.unwrap_or_default(),
+                via,
+            };
+        Ok(Gateway::new(Pipeline {
+            door,
+            observe: self.observe.unwrap_or_default(),
+            outer: None,
+            inside: Arc::new(Inside {
+                layers,
+                routes,
+                proxy_status: self.proxy_status.then_some(name),
+            }),
+            plan,
+        }))
+    }
+}
+
+/// What the gateway's layers wrap.
+#[derive(Clone)]
+struct Dispatch(Arc<Routes>);
+
+impl Service<Request<Body>> for Dispatch {
+    type Response = Response<Body>;
+    type Error = crate::Error;
+    type Future = NextFuture;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), crate::Error>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> NextFuture {
+        let routes = self.0.clone();
+        NextFuture::new(async move { routes.dispatch(request).await })
+    }
+}
+
+/// What a route's layers wrap.
+#[derive(Clone)]
+struct Last(Arc<Target>);
+
+impl Service<Request<Body>> for Last {
+    type Response = Response<Body>;
+    type Error = crate::Error;
+    type Future = NextFuture;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), crate::Error>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> NextFuture {
+        let target = self.0.clone();
+        NextFuture::new(async move { target.call(request).await })
+    }
+}
+
+fn ready(
+    upstreams: &[(String, Upstream)],
+    mistakes: &mut Vec<String>,
+) -> HashMap<String, Option<Ready>> {
+    let mut known = HashMap::new();
+    for (name, upstream) in upstreams {
+        let ready = match upstream.ready(name) {
+            Ok(ready) => Some(ready),
+            Err(error) => {
+                mistakes.extend(
+                    error
+                        .mistakes()
+                        .map(|mistake| format!("upstream `{name}`: {mistake}")),
+                );
+                None
+            }
+        };
+        if known.insert(name.clone(), ready).is_some() {
+            mistakes.push(format!("upstream `{name}` is there twice"));
+        }
+    }
+    known
+}
+
+fn assemble(
+    route: &Route,
+    upstreams: &HashMap<String, Option<Ready>>,
+    mistakes: &mut Vec<String>,
+) -> Option<(RouteMatch, Ended)> {
+    let before = mistakes.len();
+    let label = route.label();
+    let mut wrong = |what: String| mistakes.push(format!("route `{label}`: {what}"));
+    let pattern: Option<PathPattern> = route
+        .path
+        .parse()
+        .map_err(|error| wrong(format!("{error}")))
+        .ok();
+    let mut hosts = Vec::new();
+    for host in &route.hosts {
+        match host.parse::<HostPattern>() {
+            Ok(host) => hosts.push(host),
+            Err(error) => wrong(error.to_string()),
+        }
+    }
+    if route.timeout.is_some_and(|limit| limit.is_zero()) {
+        wrong("timeout is 0; leave it out for no limit".to_owned());
+    }
+    let mut targets = Vec::new();
+    if route.targets.is_empty() {
+        wrong("it leads nowhere; name an upstream with `to`".to_owned());
+    }
+    for (name, _) in &route.targets {
+        match upstreams.get(name) {
+            None => wrong(format!("there is no upstream `{name}`")),
+            Some(None) => {}
+            Some(Some(ready)) => targets.push(ready.clone()),
+        }
+    }
+    let split = match &route.targets[..] {
+        [] => None,
+        [(_, weight)] if *weight > 0 => None,
+        many => match WeightedSplit::new(many.iter().map(|(name, weight)| (name, *weight))) {
+            Ok(split) => Some(split),
+            Err(errors) => {
+                errors.iter().for_each(|error| wrong(error.to_string()));
+                None
+            }
+        },
+    };
+    let names: Vec<Box<str>> = pattern
+        .iter()
+        .flat_map(PathPattern::params)
+        .map(Into::into)
+        .collect();
+    let has_rest = route
+        .path
+        .rsplit('/')
+        .next()
+        .is_some_and(|last| last.starts_with("{*"));
+    let params: Vec<Param<'_>> = names
+        .iter()
+        .enumerate()
+        .map(|(at, name)| Param {
+            name,
+            rest: has_rest && at + 1 == names.len(),
+        })
+        .collect();
+    let rewriter = match route.rewrite.compile(&params) {
+        Ok(rewriter) => (!rewriter.is_empty()).then_some(rewriter),
+        Err(errors) => {
+            errors.iter().for_each(|error| wrong(error.to_string()));
+            None::<Rewriter>
+        }
+    };
+    let pattern = pattern?;
+    if mistakes.len() > before {
+        return None;
+    }
+    let target = Arc::new(Target {
+        upstreams: targets,
+        split,
+        sticky: route.sticky.clone(),
+        rewriter,
+    });
+    let way = if route.layers.is_empty() {
+        Way::Straight(target)
+    } else {
+        Way::Layered(route.layers.around(Next::new(Last(target))))
+    };
+    let ended = Ended {
+        name: label.into(),
+        params: names.into(),
+        timeout: route.timeout,
+        way,
+    };
+    let mut matches = RouteMatch::new(pattern).order(route.order);
+    matches = route
+        .methods
+        .iter()
+        .cloned()
+        .fold(matches, RouteMatch::method);
+    matches = hosts.into_iter().fold(matches, RouteMatch::host);
+    matches = route
+        .headers
+        .iter()
+        .cloned()
+        .fold(matches, RouteMatch::header);
+    matches = route
+        .queries
+        .iter()
+        .cloned()
+        .fold(matches, RouteMatch::query);
+    Some((matches, ended))
+}

@@ -1,0 +1,123 @@
+//! The gateway: what people write down, and the service that comes of it.
+
+mod build_error;
+mod builder;
+mod door;
+mod next;
+mod pipeline;
+mod route;
+mod target;
+mod upstream;
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+pub use build_error::BuildError;
+pub use builder::GatewayBuilder;
+pub use next::{Next, NextFuture};
+pub use route::Route;
+pub use upstream::Upstream;
+
+use crate::{body::Body, error::BoxError};
+use pipeline::Pipeline;
+
+/// One front door for many backends: a service that any hyper or axum server mounts.
+///
+/// It is always ready and never fails: what goes wrong is an `application/problem+json` answer. Clones share
+/// everything. It is a [`tower::Service`] and a [`hyper::service::Service`], for requests with any body of bytes.
+#[derive(Clone)]
+pub struct Gateway(Arc<Pipeline>);
+
+/// The answer of a [`Gateway`], on its way.
+pub struct GatewayFuture(Pin<Box<dyn Future<Output = Response<Body>> + Send>>);
+
+impl Gateway {
+    /// Begins to assemble a gateway.
+    pub fn builder() -> GatewayBuilder {
+        GatewayBuilder::default()
+    }
+
+    pub(crate) fn new(pipeline: Pipeline) -> Self {
+        Self(Arc::new(pipeline))
+    }
+
+    /// The order in which a request goes through the gateway, for people to read.
+    pub fn pipeline(&self) -> &str {
+        &self.0.plan
+    }
+
+    fn run<B>(&self, request: Request<B>) -> GatewayFuture
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        GatewayFuture(Box::pin(self.0.clone().run(request.map(Body::new))))
+    }
+}
+
+impl<B> tower::Service<Request<B>> for Gateway
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = GatewayFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> GatewayFuture {
+        self.run(request)
+    }
+}
+
+impl<B> hyper::service::Service<Request<B>> for Gateway
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = GatewayFuture;
+
+    fn call(&self, request: Request<B>) -> GatewayFuture {
+        self.run(request)
+    }
+}
+
+impl Future for GatewayFuture {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gateway").field(&self.0.plan).finish()
+    }
+}
+
+impl fmt::Debug for GatewayFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GatewayFuture")
+    }
+}
+
+impl fmt::Debug for GatewayBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GatewayBuilder")
+    }
+}

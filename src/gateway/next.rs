@@ -1,0 +1,153 @@
+//! The seam where types are erased: what a layer on a gateway, a route or an upstream wraps.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tower::{Layer, Service, ServiceExt};
+
+use crate::{
+    body::Body,
+    error::{BoxError, Error},
+};
+
+/// The rest of the way: the service that a layer of yours wraps. Always ready; clones share it.
+#[derive(Clone)]
+pub struct Next(Arc<dyn Erased>);
+
+/// The future of [`Next`].
+pub struct NextFuture(Reply);
+
+type Reply = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+
+trait Erased: Send + Sync {
+    fn call(&self, request: Request<Body>) -> Reply;
+}
+
+impl Next {
+    pub(crate) fn new<S, B>(service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(Arc::new(Adapter(service)))
+    }
+
+    pub(crate) fn send(&self, request: Request<Body>) -> NextFuture {
+        NextFuture(self.0.call(request))
+    }
+}
+
+struct Adapter<S>(S);
+
+impl<S, B> Erased for Adapter<S>
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn call(&self, request: Request<Body>) -> Reply {
+        // A clone that has never been asked is asked, and the same one is called.
+        let reply = self.0.clone().oneshot(request);
+        Box::pin(async move {
+            let response = reply
+                .await
+                .map_err(|error| Error::from_boxed(error.into()))?;
+            Ok(response.map(Body::new))
+        })
+    }
+}
+
+impl<B> Service<Request<B>> for Next
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = NextFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> NextFuture {
+        self.send(request.map(Body::new))
+    }
+}
+
+impl NextFuture {
+    pub(crate) fn new(
+        reply: impl Future<Output = Result<Response<Body>, Error>> + Send + 'static,
+    ) -> Self {
+        Self(Box::pin(reply))
+    }
+}
+
+impl Future for NextFuture {
+    type Output = Result<Response<Body>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Next")
+    }
+}
+
+impl fmt::Debug for NextFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NextFuture")
+    }
+}
+
+/// Layers in the order in which they were added: the first is the outermost.
+#[derive(Clone, Default)]
+pub(crate) struct Layers(Vec<Arc<dyn Fn(Next) -> Next + Send + Sync>>);
+
+impl Layers {
+    pub(crate) fn push<L, B>(&mut self, layer: L)
+    where
+        L: Layer<Next> + Send + Sync + 'static,
+        L::Service: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        <L::Service as Service<Request<Body>>>::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.0
+            .push(Arc::new(move |next| Next::new(layer.layer(next))));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn around(&self, inner: Next) -> Next {
+        self.0.iter().rev().fold(inner, |inner, layer| layer(inner))
+    }
+}
+
+impl fmt::Debug for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Layers({})", self.len())
+    }
+}

@@ -1,0 +1,153 @@
+//! The way of a request through the gateway, in the order in which it goes.
+
+use std::{fmt, sync::Arc};
+
+use http::{HeaderValue, Method, Request, Response, header};
+
+use super::{Next, door::Door, target::Ended};
+use crate::{
+    body::Body,
+    context::{Params, RequestContext},
+    error::{Error, ErrorKind, Rejection},
+    observe::{ObserveFuture, ObserveLayer},
+    problem,
+    routing::{Facts, Outcome, RouteTable},
+};
+
+/// A gateway that is ready for requests.
+pub(crate) struct Pipeline {
+    pub(crate) door: Door,
+    pub(crate) observe: ObserveLayer,
+    /// What comes before the door's checks: the outer layers around [`Inside::enter`].
+    pub(crate) outer: Option<Next>,
+    pub(crate) inside: Arc<Inside>,
+    pub(crate) plan: String,
+}
+
+/// What is behind the door.
+pub(crate) struct Inside {
+    /// The gateway's layers around [`Inside::dispatch`], if there are any.
+    pub(crate) layers: Option<Next>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) proxy_status: Option<String>,
+}
+
+pub(crate) struct Routes(pub(crate) RouteTable<Ended>);
+
+impl Pipeline {
+    /// From the client's request to the answer that it gets. Nothing fails: what goes wrong is an answer too.
+    pub(crate) async fn run(self: Arc<Self>, mut request: Request<Body>) -> Response<Body> {
+        let is_head = request.method() == Method::HEAD;
+        self.door.greet(&mut request);
+        let observation = self.observe.begin(&mut request);
+        let work = async {
+            let answer = match &self.outer {
+                Some(outer) => outer.send(request).await,
+                None => self.enter(request).await,
+            };
+            Ok::<_, Error>(answer.unwrap_or_else(|error| self.inside.reject(error)))
+        };
+        let mut response = match ObserveFuture::new(work, observation).await {
+            Ok(response) => response,
+            Err(error) => self.inside.reject(error),
+        };
+        if is_head {
+            // hyper's HTTP/2 server would send a body that an in-process service or a rejection has.
+            *response.body_mut() = Body::empty();
+        }
+        response
+    }
+
+    async fn enter(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let request = self.door.admit(request)?;
+        match &self.inside.layers {
+            Some(layers) => layers.send(request).await,
+            None => self.inside.routes.dispatch(request).await,
+        }
+    }
+}
+
+impl Routes {
+    pub(crate) async fn dispatch(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Body>, Error> {
+        let route = self.find(&mut request)?;
+        route.call(request).await
+    }
+
+    fn find(&self, request: &mut Request<Body>) -> Result<&Ended, Error> {
+        let context = request.extensions().get::<RequestContext>();
+        let facts = Facts {
+            method: request.method(),
+            host: context
+                .and_then(|context| context.authority().map(|authority| authority.as_str())),
+            path: request.uri().path(),
+            query: request.uri().query(),
+            headers: request.headers(),
+        };
+        let found = match self.0.find(&facts) {
+            Outcome::Found(found) => found,
+            Outcome::NotFound => return Err(ErrorKind::RouteNotFound.into()),
+            Outcome::MethodNotAllowed { allow } => {
+                return Err(Error::new(ErrorKind::MethodNotAllowed).with_source(Allow(allow)));
+            }
+        };
+        let route = found.value;
+        let params = match request.uri().path_and_query() {
+            Some(path) if !route.params.is_empty() => {
+                let ranges = found.captures.ranges();
+                Params::new(
+                    path.clone(),
+                    route.params.clone(),
+                    ranges.map(|at| Some(at.start as u32..at.end as u32)),
+                )
+            }
+            _ => Params::default(),
+        };
+        if let Some(context) = request.extensions_mut().get_mut::<RequestContext>() {
+            context.route = Some(route.name.clone());
+            context.params = params;
+            context.record(|notes| notes.route = Some(route.name.clone()));
+        }
+        Ok(route)
+    }
+}
+
+impl Inside {
+    /// The answer for an error.
+    pub(crate) fn reject(&self, error: Error) -> Response<Body> {
+        let mut response: Response<Body> = problem::response(error);
+        let Some(Rejection(error)) = response.extensions().get::<Rejection>().cloned() else {
+            return response;
+        };
+        let headers = response.headers_mut();
+        if let Some(allow) =
+            std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Allow>())
+            && let Ok(value) = HeaderValue::try_from(allow.to_string())
+        {
+            headers.insert(header::ALLOW, value);
+        }
+        if let (Some(name), Some(kind)) = (&self.proxy_status, error.kind().proxy_status())
+            && let Ok(value) = HeaderValue::try_from(format!("{name}; error={kind}"))
+        {
+            headers.insert("proxy-status", value);
+        }
+        response
+    }
+}
+
+/// The methods that a path has, on their way to `Allow`.
+#[derive(Debug)]
+struct Allow(Vec<Method>);
+
+impl fmt::Display for Allow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, method) in self.0.iter().enumerate() {
+            write!(f, "{}{method}", if at > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Allow {}

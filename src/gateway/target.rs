@@ -1,0 +1,150 @@
+//! Where a route's requests end: rewritten, and given to one of its upstreams.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use http::{HeaderMap, Method, Request, Response, Uri};
+
+use super::{Next, upstream::Ready};
+use crate::{
+    body::Body,
+    clock,
+    context::RequestContext,
+    error::{Error, ErrorKind},
+    random,
+    routing::{Plan, Rewriter, StickyKey, TemplateFacts, WeightedSplit},
+};
+
+/// A route that is ready for requests.
+pub(crate) struct Ended {
+    pub(crate) name: Arc<str>,
+    pub(crate) params: Arc<[Box<str>]>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) way: Way,
+}
+
+/// Straight to the target, or through the route's layers.
+pub(crate) enum Way {
+    Straight(Arc<Target>),
+    Layered(Next),
+}
+
+impl Ended {
+    pub(crate) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+        let Some(limit) = self.timeout else {
+            return self.go(request).await;
+        };
+        let deadline = clock::now() + limit;
+        if let Some(context) = request.extensions_mut().get_mut::<RequestContext>() {
+            context.limit_deadline(deadline);
+        }
+        // The client keeps the deadline to the end of the body; this holds whatever else is on the way to it.
+        match tokio::time::timeout_at(deadline.into(), self.go(request)).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(ErrorKind::Deadline)),
+        }
+    }
+
+    async fn go(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        match &self.way {
+            Way::Straight(target) => target.call(request).await,
+            Way::Layered(next) => next.send(request).await,
+        }
+    }
+}
+
+/// The upstreams of a route, and what is changed on the way to them.
+pub(crate) struct Target {
+    pub(crate) upstreams: Vec<Ready>,
+    pub(crate) split: Option<WeightedSplit>,
+    pub(crate) sticky: Option<StickyKey>,
+    pub(crate) rewriter: Option<Rewriter>,
+}
+
+impl Target {
+    pub(crate) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+        let upstream = self.pick(request.headers()).ok_or(ErrorKind::NoEndpoint)?;
+        let Some(rewriter) = &self.rewriter else {
+            return upstream.call(request).await;
+        };
+        let plan = plan(rewriter, &request)?;
+        let (mut parts, body) = request.into_parts();
+        let full = |error| Error::new(ErrorKind::BadRequest).with_source(error);
+        plan.apply_request(&mut parts.uri, &mut parts.headers)
+            .map_err(full)?;
+        if let Some(prefix) = plan.stripped() {
+            let prefix = http::HeaderValue::from_str(prefix)
+                .map_err(|error| Error::new(ErrorKind::BadRequest).with_source(error))?;
+            parts.headers.insert("x-forwarded-prefix", prefix);
+        }
+        request = Request::from_parts(parts, body);
+        let mut response = upstream.call(request).await?;
+        plan.apply_response(response.headers_mut())
+            .map_err(|error| Error::new(ErrorKind::Protocol).with_source(error))?;
+        Ok(response)
+    }
+
+    fn pick(&self, headers: &HeaderMap) -> Option<&Ready> {
+        let Some(split) = &self.split else {
+            return self.upstreams.first();
+        };
+        let key = self.sticky.as_ref().and_then(|sticky| sticky.of(headers));
+        let index = match key {
+            Some(key) => split.pick(key),
+            None => split.pick_random(random::next_u64()),
+        };
+        self.upstreams.get(index)
+    }
+}
+
+fn plan(rewriter: &Rewriter, request: &Request<Body>) -> Result<Plan, Error> {
+    let none = RequestContext::new();
+    let context = request
+        .extensions()
+        .get::<RequestContext>()
+        .unwrap_or(&none);
+    let facts = Facts { context, request };
+    rewriter.plan(&facts).map_err(|error| {
+        Error::new(ErrorKind::BadRequest)
+            .with_detail("A value does not fit where it has to go")
+            .with_source(error)
+    })
+}
+
+struct Facts<'a> {
+    context: &'a RequestContext,
+    request: &'a Request<Body>,
+}
+
+impl TemplateFacts for Facts<'_> {
+    fn param(&self, name: &str) -> Option<&str> {
+        self.context.param(name)
+    }
+
+    fn method(&self) -> &Method {
+        self.request.method()
+    }
+
+    fn uri(&self) -> &Uri {
+        self.request.uri()
+    }
+
+    fn headers(&self) -> &HeaderMap {
+        self.request.headers()
+    }
+
+    fn host(&self) -> Option<&str> {
+        self.context.authority().map(|authority| authority.host())
+    }
+
+    fn scheme(&self) -> Option<&str> {
+        self.context.scheme().map(|scheme| scheme.as_str())
+    }
+
+    fn client_ip(&self) -> Option<IpAddr> {
+        self.context.client_ip()
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        self.context.request_id()
+    }
+}

@@ -1,0 +1,416 @@
+//! A backend, as people write it down.
+
+use std::{
+    fmt,
+    net::IpAddr,
+    num::NonZeroUsize,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use tower::{Layer, Service};
+
+use super::{BuildError, Next, NextFuture, next::Layers};
+use crate::{
+    body::Body,
+    client::{Address, Client, ClientConfig, ClientConnector, Protocol, Resolver},
+    error::{BoxError, Error, ErrorKind},
+    upstream::{Endpoint, HostHeader, Proxy, ProxySettings},
+};
+
+/// A backend: one or more endpoints that serve the same, or a service in this process.
+///
+/// It is a tower service by itself; under a name it becomes part of a [`Gateway`](crate::Gateway). Clones share the
+/// connections, until a setting is changed.
+///
+/// | setting | default |
+/// |---|---|
+/// | protocol | HTTP/1.1 in clear, what ALPN says over TLS |
+/// | connect timeout, with name resolution and TLS | 5 s |
+/// | activity timeout: no byte in either direction | 100 s |
+/// | response head timeout, whole timeout | none |
+/// | connections for each endpoint and runtime | 1024, and 1024 requests that wait at most 5 s for one |
+/// | an idle connection is closed after | 60 s |
+/// | names are resolved again after | 30 s, or when no address worked |
+/// | `Host` | the endpoint's |
+/// | upgrades | `websocket` |
+#[derive(Clone)]
+pub struct Upstream {
+    target: Target,
+    config: ClientConfig,
+    settings: ProxySettings,
+    resolver: Resolver,
+    #[cfg(feature = "tls")]
+    tls: crate::client::TlsSettings,
+    layers: Layers,
+    mistakes: Vec<String>,
+    built: Arc<OnceLock<Result<Ready, BuildError>>>,
+}
+
+#[derive(Clone)]
+enum Target {
+    Http(Vec<Address>),
+    Service(Next),
+}
+
+/// An upstream that is ready for requests.
+#[derive(Clone)]
+pub(crate) enum Ready {
+    Proxy(Proxy),
+    Next(Next),
+}
+
+impl Ready {
+    pub(crate) async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        match self {
+            Self::Proxy(proxy) => proxy.call(request).await,
+            Self::Next(next) => next.send(request).await,
+        }
+    }
+}
+
+impl Upstream {
+    /// Endpoints by URL: `http://host:port/base`, `https://host`, or `unix:/path/to/socket`. Several are balanced by
+    /// power of two choices on the requests in flight.
+    ///
+    /// # Errors
+    /// Every URL that is not an endpoint, or that there is none.
+    pub fn http<I>(endpoints: I) -> Result<Self, BuildError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let mut mistakes = Vec::new();
+        let mut addresses = Vec::new();
+        for text in endpoints {
+            match Address::parse(text.as_ref()) {
+                Ok(address) if address.is_tls() && !cfg!(feature = "tls") => {
+                    mistakes.push(format!("`{address}` needs the feature `tls`"));
+                }
+                Ok(address) => addresses.push(address),
+                Err(error) => mistakes.push(error.to_string()),
+            }
+        }
+        if addresses.is_empty() && mistakes.is_empty() {
+            mistakes.push("an upstream has at least one endpoint".to_owned());
+        }
+        if mistakes.is_empty() {
+            Ok(Self::new(Target::Http(addresses)))
+        } else {
+            Err(BuildError::new(mistakes))
+        }
+    }
+
+    /// A service in this process, such as an axum router. Its errors are answered with 500.
+    pub fn service<S, B>(service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self::new(Target::Service(Next::new(service)))
+    }
+
+    fn new(target: Target) -> Self {
+        Self {
+            target,
+            config: ClientConfig::default(),
+            settings: ProxySettings::default(),
+            resolver: Resolver::default(),
+            #[cfg(feature = "tls")]
+            tls: crate::client::TlsSettings::default(),
+            layers: Layers::default(),
+            mistakes: Vec::new(),
+            built: Arc::default(),
+        }
+    }
+
+    /// HTTP/1.1 only, whatever the endpoint offers.
+    pub fn http1_only(self) -> Self {
+        self.set(|this| this.config.protocol = Protocol::Http1)
+    }
+
+    /// HTTP/2 only: by ALPN over TLS, with prior knowledge in clear. What gRPC backends need.
+    #[cfg(feature = "http2")]
+    pub fn http2_only(self) -> Self {
+        self.set(|this| this.config.protocol = Protocol::Http2)
+    }
+
+    /// How long it may take to have a connection, name resolution and TLS included; then 504. Default: 5 s.
+    pub fn connect_timeout(self, limit: Duration) -> Self {
+        self.positive("connect_timeout", limit)
+            .set(|this| this.config.connect_timeout = limit)
+    }
+
+    /// How long the answer's head may take once the request was sent; then 504. Default: no limit of its own.
+    pub fn head_timeout(self, limit: Duration) -> Self {
+        self.positive("head_timeout", limit)
+            .set(|this| this.settings.head_timeout = Some(limit))
+    }
+
+    /// How long nothing may be said in either direction; then 504, or a broken body when the head is out. Default:
+    /// 100 s.
+    pub fn activity_timeout(self, limit: Duration) -> Self {
+        self.positive("activity_timeout", limit)
+            .set(|this| this.settings.activity_timeout = Some(limit))
+    }
+
+    /// How long a request may take as a whole, its answer's body included; then 504. A route's timeout counts as well.
+    /// Default: no limit.
+    pub fn timeout(self, limit: Duration) -> Self {
+        self.positive("timeout", limit)
+            .set(|this| this.settings.timeout = Some(limit))
+    }
+
+    /// The most connections to an endpoint from one runtime. Default: 1024.
+    pub fn max_connections(mut self, most: usize) -> Self {
+        match NonZeroUsize::new(most) {
+            Some(most) => self.config.max_connections = most,
+            None => self
+                .mistakes
+                .push("max_connections is 0; it is at least 1".to_owned()),
+        }
+        self.set(|_| {})
+    }
+
+    /// How many requests may wait for a connection, and for how long; the others get 503. Default: 1024, 5 s.
+    pub fn waiting(self, most: usize, limit: Duration) -> Self {
+        self.positive("waiting", limit).set(|this| {
+            this.config.max_waiting = most;
+            this.config.max_wait = limit;
+        })
+    }
+
+    /// How long an unused connection is kept. Should be shorter than the backend keeps it. Default: 60 s.
+    pub fn idle_timeout(self, limit: Duration) -> Self {
+        self.positive("idle_timeout", limit)
+            .set(|this| this.config.idle_timeout = limit)
+    }
+
+    /// How old a connection may get before it is not used for another request. Default: no limit.
+    pub fn max_age(self, limit: Duration) -> Self {
+        self.positive("max_age", limit)
+            .set(|this| this.config.max_age = Some(limit))
+    }
+
+    /// The most streams on one HTTP/2 connection, if the backend allows as many. Default: 100.
+    #[cfg(feature = "http2")]
+    pub fn max_streams(mut self, most: usize) -> Self {
+        match NonZeroUsize::new(most) {
+            Some(most) => self.config.max_streams = most,
+            None => self
+                .mistakes
+                .push("max_streams is 0; it is at least 1".to_owned()),
+        }
+        self.set(|_| {})
+    }
+
+    /// How long a resolved name is good for. Default: 30 s.
+    pub fn resolve_every(self, age: Duration) -> Self {
+        self.positive("resolve_every", age)
+            .set(|this| this.config.resolve_every = age)
+    }
+
+    /// Resolves names with a function of yours. Default: the operating system.
+    pub fn resolver<F, Fut>(self, resolve: F) -> Self
+    where
+        F: Fn(String) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = std::io::Result<Vec<IpAddr>>> + Send + 'static,
+    {
+        self.set(|this| this.resolver = Resolver::new(resolve))
+    }
+
+    /// The `Host` that the backend sees. Default: [`HostHeader::Rewrite`].
+    pub fn host(self, host: HostHeader) -> Self {
+        self.set(|this| this.settings.host = host)
+    }
+
+    /// The protocols that may be switched to. Default: `websocket`.
+    pub fn upgrades<T: Into<String>>(self, protocols: impl IntoIterator<Item = T>) -> Self {
+        let protocols = protocols.into_iter().map(Into::into).collect();
+        self.set(|this| this.settings.upgrades = protocols)
+    }
+
+    /// How long an upgraded connection may be silent before it is closed. Default: no limit.
+    pub fn tunnel_idle_timeout(self, limit: Duration) -> Self {
+        self.positive("tunnel_idle_timeout", limit)
+            .set(|this| this.settings.tunnel_idle_timeout = Some(limit))
+    }
+
+    /// Trusts only these authorities (PEM), instead of what the operating system trusts.
+    #[cfg(feature = "tls")]
+    pub fn tls_authority(self, pem: impl Into<Vec<u8>>) -> Self {
+        let roots = crate::client::Roots::Own(pem.into());
+        self.set(|this| this.tls.roots = roots)
+    }
+
+    /// Trusts the web's roots that are compiled in, instead of what the operating system trusts.
+    #[cfg(feature = "webpki-roots")]
+    pub fn tls_web_roots(self) -> Self {
+        self.set(|this| this.tls.roots = crate::client::Roots::Web)
+    }
+
+    /// Shows this certificate chain to the backend (PEM), with its private key (PEM).
+    #[cfg(feature = "tls")]
+    pub fn tls_identity(self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        let identity = (chain.into(), key.into());
+        self.set(|this| this.tls.identity = Some(identity))
+    }
+
+    /// The name to ask for (SNI) and to check the certificate against, instead of the endpoint's host.
+    #[cfg(feature = "tls")]
+    pub fn tls_server_name(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.set(|this| this.tls.server_name = Some(name))
+    }
+
+    /// Wraps the upstream in a layer; the first one added is the outermost.
+    pub fn layer<L, B>(self, layer: L) -> Self
+    where
+        L: Layer<Next> + Send + Sync + 'static,
+        L::Service: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        <L::Service as Service<Request<Body>>>::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.set(|this| this.layers.push(layer))
+    }
+
+    /// Changes a setting. What was built with the old ones stays with the clones that use it.
+    fn set(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self.built = Arc::default();
+        self
+    }
+
+    fn positive(mut self, field: &str, limit: Duration) -> Self {
+        if limit.is_zero() {
+            self.mistakes
+                .push(format!("{field} is 0; leave it out for the default"));
+        }
+        self
+    }
+
+    /// Checks the settings, once, and makes the service.
+    pub(crate) fn ready(&self, name: &str) -> Result<Ready, BuildError> {
+        self.built.get_or_init(|| self.build(name)).clone()
+    }
+
+    fn build(&self, name: &str) -> Result<Ready, BuildError> {
+        let mut mistakes = self.mistakes.clone();
+        let ready = match &self.target {
+            Target::Service(next) => Ready::Next(next.clone()),
+            Target::Http(addresses) => {
+                let endpoints = addresses
+                    .iter()
+                    .filter_map(|address| self.endpoint(address, &mut mistakes))
+                    .collect();
+                Ready::Proxy(Proxy::new(name, endpoints, self.settings.clone()))
+            }
+        };
+        if !mistakes.is_empty() {
+            return Err(BuildError::new(mistakes));
+        }
+        if self.layers.is_empty() {
+            return Ok(ready);
+        }
+        Ok(Ready::Next(self.layers.around(Next::new(Leaf(ready)))))
+    }
+
+    fn endpoint(&self, address: &Address, mistakes: &mut Vec<String>) -> Option<Endpoint> {
+        let connector =
+            ClientConnector::new(address.clone(), self.config.clone(), self.resolver.clone());
+        #[cfg(feature = "tls")]
+        let connector = if address.is_tls() {
+            match self.tls.build() {
+                Ok(tls) => connector.with_tls(tls),
+                Err(mistake) => {
+                    mistakes.push(format!("TLS to `{address}`: {mistake}"));
+                    return None;
+                }
+            }
+        } else {
+            connector
+        };
+        let Ok(host) = HeaderValue::from_str(address.authority.as_str()) else {
+            mistakes.push(format!("`{address}` has a host that is no header value"));
+            return None;
+        };
+        let label = address.to_string().into();
+        Some(Endpoint {
+            address: address.clone(),
+            host,
+            label,
+            client: Client::new(connector),
+        })
+    }
+}
+
+/// What the layers of an upstream wrap.
+#[derive(Clone)]
+struct Leaf(Ready);
+
+impl Service<Request<Body>> for Leaf {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let ready = self.0.clone();
+        Box::pin(async move { ready.call(request).await })
+    }
+}
+
+impl<B> Service<Request<B>> for Upstream
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = NextFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(
+            self.ready("upstream")
+                .map(drop)
+                .map_err(|error| Error::new(ErrorKind::Internal).with_source(error)),
+        )
+    }
+
+    fn call(&mut self, request: Request<B>) -> NextFuture {
+        let ready = self.ready("upstream");
+        NextFuture::new(async move {
+            let ready =
+                ready.map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
+            ready.call(request.map(Body::new)).await
+        })
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Upstream");
+        match &self.target {
+            Target::Http(addresses) => debug.field(
+                "endpoints",
+                &addresses
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>(),
+            ),
+            Target::Service(_) => debug.field("service", &"in process"),
+        };
+        debug.finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,22 @@
+//! Backends: their endpoints, the choice among them, and what is done to a message on its way there and back.
+
+mod endpoint;
+mod expect;
+mod forwarded;
+mod hygiene;
+mod owned;
+mod proxy;
+mod tunnel;
+mod upgrade;
+mod via;
+
+pub(crate) use endpoint::Endpoint;
+pub(crate) use forwarded::Facts as ForwardFacts;
+pub use forwarded::{Action, ForwardHeaders};
+pub(crate) use hygiene::{
+    OwnedHeaders, Stripped, join_cookies, restore_upgrade, strip_request, strip_response,
+};
+pub(crate) use proxy::{Proxy, ProxySettings};
+pub(crate) use via::Via;
+
+pub use proxy::HostHeader;

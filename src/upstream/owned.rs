@@ -1,0 +1,114 @@
+use std::sync::Arc;
+
+use http::HeaderName;
+
+/// The names of fields that the gateway sets for backends, and that a client may therefore not send. Built once, cheap to
+/// clone.
+///
+/// A name covers its aliases with `_` for `-` in any place, since some backends read both as one (`X_Forwarded-For`).
+/// `Forwarded`, `X-Real-IP` and everything that starts with `X-Forwarded-` is relayed without being named: believed from
+/// trusted peers only.
+#[derive(Debug, Clone, Default)]
+pub struct OwnedHeaders {
+    gateway: Names,
+    relayed: Names,
+}
+
+impl OwnedHeaders {
+    /// Only the forwarded fields.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds fields that only the gateway sets, such as an identity: removed whoever sent them.
+    #[must_use]
+    pub fn own(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        let gateway = self.gateway.with(names);
+        Self { gateway, ..self }
+    }
+
+    /// Adds fields that a trusted peer may hand on, such as a request id: removed from anyone else's request.
+    #[must_use]
+    pub fn relay(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        let relayed = self.relayed.with(names);
+        Self { relayed, ..self }
+    }
+
+    pub(super) fn owner(&self, name: &str) -> Owner {
+        if self.gateway.contains(name) {
+            Owner::Gateway
+        } else if is_forwarded(name) || self.relayed.contains(name) {
+            // Trusted peers write the true name: an alias comes from behind them.
+            if name.contains('_') && !self.relayed.contains_exactly(name) {
+                Owner::Gateway
+            } else {
+                Owner::TrustedPeer
+            }
+        } else {
+            Owner::Client
+        }
+    }
+}
+
+/// Who may send a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    Client,
+    TrustedPeer,
+    Gateway,
+}
+
+fn is_forwarded(name: &str) -> bool {
+    const PREFIX: &str = "x-forwarded-";
+    let starts = |prefix: &str| {
+        name.as_bytes()
+            .get(..prefix.len())
+            .is_some_and(|start| is_alias(start, prefix.as_bytes()))
+    };
+    match name.as_bytes().first() {
+        Some(b'x') => starts(PREFIX) || name.len() == 9 && starts("x-real-ip"),
+        Some(b'f') => name == "forwarded",
+        _ => false,
+    }
+}
+
+/// Names, with a filter in front: most fields of a request have a length that none of the names has.
+#[derive(Debug, Clone, Default)]
+struct Names {
+    names: Arc<[HeaderName]>,
+    /// Bit `n`: there is a name of `n` bytes (of 63 or more: bit 63).
+    lengths: u64,
+}
+
+impl Names {
+    fn with(&self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        let names: Arc<[_]> = self.names.iter().cloned().chain(names).collect();
+        let lengths = names
+            .iter()
+            .fold(0, |bits, name| bits | length_bit(name.as_str()));
+        Self { names, lengths }
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.lengths & length_bit(name) != 0
+            && self
+                .names
+                .iter()
+                .any(|own| is_alias(name.as_bytes(), own.as_str().as_bytes()))
+    }
+
+    fn contains_exactly(&self, name: &str) -> bool {
+        self.names.iter().any(|own| own == name)
+    }
+}
+
+fn length_bit(name: &str) -> u64 {
+    1 << name.len().min(63)
+}
+
+/// Equality in which `_` and `-` are one.
+fn is_alias(a: &[u8], b: &[u8]) -> bool {
+    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| fold(*a) == fold(*b))
+}

@@ -1,0 +1,113 @@
+//! Bytes both ways, after the protocols were switched.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::clock;
+
+/// Joins the two connections until both directions are closed, or nothing was said for the idle limit. A direction
+/// that ends is closed on the other side, and the other direction goes on.
+pub(super) async fn join(client: OnUpgrade, backend: OnUpgrade, idle: Option<Duration>) {
+    let Ok((client, backend)) = futures_util::future::try_join(client, backend).await else {
+        return;
+    };
+    let pulse = Pulse::new();
+    let mut client = Pulsing {
+        io: TokioIo::new(client),
+        pulse: pulse.clone(),
+    };
+    let mut backend = Pulsing {
+        io: TokioIo::new(backend),
+        pulse: pulse.clone(),
+    };
+    let mut copy = pin!(tokio::io::copy_bidirectional(&mut client, &mut backend));
+    let Some(idle) = idle else {
+        let _ = copy.await;
+        return;
+    };
+    let mut sleep = pin!(tokio::time::sleep(idle));
+    poll_fn(|cx| {
+        if copy.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            let due = pulse.last() + idle;
+            if due <= clock::now() {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(due.into());
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+/// When a byte was last read.
+#[derive(Clone)]
+struct Pulse(Arc<(Instant, AtomicU64)>);
+
+impl Pulse {
+    fn new() -> Self {
+        Self(Arc::new((clock::now(), AtomicU64::new(0))))
+    }
+
+    fn beat(&self) {
+        let since = clock::now().saturating_duration_since(self.0.0);
+        self.0.1.store(
+            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
+    }
+
+    fn last(&self) -> Instant {
+        self.0.0 + Duration::from_nanos(self.0.1.load(Ordering::Relaxed))
+    }
+}
+
+struct Pulsing<T> {
+    io: T,
+    pulse: Pulse,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Pulsing<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if read.is_ready() {
+            self.pulse.beat();
+        }
+        read
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Pulsing<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
