@@ -1,5 +1,8 @@
 //! Memory that tables of 100,000 routes take, and allocations of a search.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, missing_docs)]
+// a bench that can not begin has to stop
+
 // A global allocator can not be written without it; this one only counts and passes on.
 #![allow(unsafe_code)]
 

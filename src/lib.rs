@@ -45,3 +45,7 @@ pub use path::PathPolicy;
 pub use problem::Problem;
 pub use routing::{HeaderMatch, QueryMatch, StickyKey};
 pub use upstream::{Action as ForwardAction, ForwardHeaders, HostHeader};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

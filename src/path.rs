@@ -12,12 +12,10 @@
 //!   and its escaped spelling name the same octets, and the backend gets the spelling that the policy saw.
 //! * Reserved characters are left as they came: `%40` and `@` are different paths (RFC 3986 §2.2).
 //!
-//! ```
-//! # use tower_gateway::path::{canonicalize, PathPolicy};
+//! ```text
 //! let policy = PathPolicy::new();
 //! assert_eq!(canonicalize("/a/./b//%7euser/%2e%2e/c%3a", policy)?, "/a/b/c%3A");
 //! assert!(canonicalize("/files/..%2fadmin", policy).is_err());
-//! # Ok::<(), tower_gateway::path::PathError>(())
 //! ```
 
 use std::borrow::Cow;
@@ -30,9 +28,9 @@ mod tests;
 mod uri;
 
 pub use error::PathError;
-pub use uri::{canonicalize_uri, join_path};
+pub(crate) use uri::{canonicalize_uri, join_path};
 
-/// What [`canonicalize`] merges and lets through. Cheap to copy.
+/// What the canonical form of a path merges and lets through. Cheap to copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PathPolicy {
     merge_slashes: bool,

@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc};
 
+use crate::path::{PathError, join_path};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 
 /// A parsed endpoint URL: `http://host:port/base`, `https://…`, or `unix:/path/to/socket`.
@@ -99,11 +100,11 @@ impl Address {
     }
 
     /// The request's path and query below the endpoint's base path.
-    pub(crate) fn join(&self, path: &PathAndQuery) -> Result<PathAndQuery, http::Error> {
+    pub(crate) fn join(&self, path: &PathAndQuery) -> Result<PathAndQuery, PathError> {
         if self.base.is_empty() {
             return Ok(path.clone());
         }
-        Ok(PathAndQuery::try_from(format!("{}{path}", self.base))?)
+        join_path(&self.base, path.path(), path.query())
     }
 }
 

@@ -96,10 +96,6 @@ impl Pool {
         })
     }
 
-    pub(crate) fn config(&self) -> &ClientConfig {
-        &self.config
-    }
-
     /// A connection to use: one there is, or, if `fresh`, one that has never been used.
     pub(crate) async fn acquire(
         self: &Arc<Self>,

@@ -8,8 +8,9 @@ use tower::{Layer, Service};
 
 use super::{
     BuildError, Gateway, Next, NextFuture, Route, Upstream,
-    door::{Door, TrustedProxies},
+    door::{Door, PeerOf, TlsOf, TrustedProxies},
     next::Layers,
+    outer::Outer,
     pipeline::{Inside, Pipeline, Routes},
     target::{Ended, Target, Way},
     upstream::Ready,
@@ -33,13 +34,14 @@ pub struct GatewayBuilder {
     layers: Layers,
     trusted: Vec<String>,
     reads_forwarded: bool,
-    peer: Option<Box<dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync>>,
-    tls: Option<Box<dyn Fn(&Extensions) -> bool + Send + Sync>>,
+    peer: Option<Box<PeerOf>>,
+    tls: Option<Box<TlsOf>>,
     path: Option<PathPolicy>,
     owned: Vec<HeaderName>,
     forward: Option<ForwardHeaders>,
     observe: Option<ObserveLayer>,
     proxy_status: bool,
+    pub(super) outer: Outer,
 }
 
 impl GatewayBuilder {
@@ -146,8 +148,10 @@ impl GatewayBuilder {
     pub fn build(self) -> Result<Gateway, BuildError> {
         let mut mistakes = Vec::new();
         let upstreams = ready(&self.upstreams, &mut mistakes);
-        let mut plan =
-            String::from("door    greet > observe > check > canonical path > own headers");
+        let mut plan = format!(
+            "door    greet > observe{} > check > canonical path > own headers",
+            self.outer
+        );
         plan.push_str(&format!(
             " > {} gateway layers > match\n",
             self.layers.len()
@@ -206,15 +210,17 @@ impl GatewayBuilder {
                 forward: self.forward.unwrap_or_default(),
                 via,
             };
-        Ok(Gateway::new(Pipeline {
+        let proxy_status = self.proxy_status.then_some(name);
+        let inside = Arc::new(Inside {
             door,
+            layers,
+            routes,
+            proxy_status,
+        });
+        Ok(Gateway::new(Pipeline {
             observe: self.observe.unwrap_or_default(),
-            outer: None,
-            inside: Arc::new(Inside {
-                layers,
-                routes,
-                proxy_status: self.proxy_status.then_some(name),
-            }),
+            outer: self.outer.around(&inside),
+            inside,
             plan,
         }))
     }

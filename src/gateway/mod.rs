@@ -4,6 +4,7 @@ mod build_error;
 mod builder;
 mod door;
 mod next;
+mod outer;
 mod pipeline;
 mod route;
 mod target;

@@ -16,16 +16,16 @@ use crate::{
 
 /// A gateway that is ready for requests.
 pub(crate) struct Pipeline {
-    pub(crate) door: Door,
     pub(crate) observe: ObserveLayer,
-    /// What comes before the door's checks: the outer layers around [`Inside::enter`].
+    /// What comes before the door's checks: the outer layers around [`Inside::enter`], if there are any.
     pub(crate) outer: Option<Next>,
     pub(crate) inside: Arc<Inside>,
     pub(crate) plan: String,
 }
 
-/// What is behind the door.
+/// The door and what is behind it.
 pub(crate) struct Inside {
+    pub(crate) door: Door,
     /// The gateway's layers around [`Inside::dispatch`], if there are any.
     pub(crate) layers: Option<Next>,
     pub(crate) routes: Arc<Routes>,
@@ -38,12 +38,12 @@ impl Pipeline {
     /// From the client's request to the answer that it gets. Nothing fails: what goes wrong is an answer too.
     pub(crate) async fn run(self: Arc<Self>, mut request: Request<Body>) -> Response<Body> {
         let is_head = request.method() == Method::HEAD;
-        self.door.greet(&mut request);
+        self.inside.door.greet(&mut request);
         let observation = self.observe.begin(&mut request);
         let work = async {
             let answer = match &self.outer {
                 Some(outer) => outer.send(request).await,
-                None => self.enter(request).await,
+                None => Ok(self.inside.enter(request).await),
             };
             Ok::<_, Error>(answer.unwrap_or_else(|error| self.inside.reject(error)))
         };
@@ -56,14 +56,6 @@ impl Pipeline {
             *response.body_mut() = Body::empty();
         }
         response
-    }
-
-    async fn enter(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
-        let request = self.door.admit(request)?;
-        match &self.inside.layers {
-            Some(layers) => layers.send(request).await,
-            None => self.inside.routes.dispatch(request).await,
-        }
     }
 }
 
@@ -115,6 +107,19 @@ impl Routes {
 }
 
 impl Inside {
+    /// Through the door and the gateway's layers to a route. What goes wrong is an answer, so that the outer layers
+    /// treat it like any other.
+    pub(crate) async fn enter(&self, request: Request<Body>) -> Response<Body> {
+        let answer = match self.door.admit(request) {
+            Err(error) => Err(error),
+            Ok(request) => match &self.layers {
+                Some(layers) => layers.send(request).await,
+                None => self.routes.dispatch(request).await,
+            },
+        };
+        answer.unwrap_or_else(|error| self.reject(error))
+    }
+
     /// The answer for an error.
     pub(crate) fn reject(&self, error: Error) -> Response<Body> {
         let mut response: Response<Body> = problem::response(error);

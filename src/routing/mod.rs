@@ -62,5 +62,5 @@ pub(crate) use cookie::cookie;
 pub(crate) use rewrite::{Plan, Rewriter};
 pub use rewrite::{Rewrite, RewriteError};
 pub use split::StickyKey;
-pub(crate) use split::{SplitError, WeightedSplit};
-pub(crate) use template::{Facts as TemplateFacts, Param, RenderError};
+pub(crate) use split::WeightedSplit;
+pub(crate) use template::{Facts as TemplateFacts, Param};

@@ -1,6 +1,6 @@
 //! What a route changes in a request on its way up, and in the response on its way back.
 //!
-//! ```
+//! ```text
 //! use tower_gateway::routing::{Param, Rewrite};
 //!
 //! let rewrite = Rewrite::new()
@@ -26,8 +26,25 @@ use thiserror::Error;
 
 /// A declaration of changes to requests and responses. Nothing is checked until [`compile`](Self::compile).
 ///
-/// Values are templates, with the grammar of [`Template`], filled from the request as the client sent it: no change sees another. Of the
+/// Values are templates, filled from the request as the client sent it: no change sees another. Of the
 /// path's changes there is one each; those of query and headers are carried out in the order in which they were declared.
+///
+/// | placeholder | value |
+/// |---|---|
+/// | `{id}` | a path param |
+/// | `{*rest}` | a path param whose slashes stay slashes; in a path only the last segment |
+/// | `{header.x-tenant}` | a header field of the client's request; several lines are joined by `, ` |
+/// | `{query.page}` | a query param, the first of its name, decoded as form data |
+/// | `{cookie.session}` | a cookie, the first of its name |
+/// | `{request.host}` | a fact: `host`, `client_ip`, `id`, `method`, `scheme`, `path` or `query` |
+///
+/// A name without a dot is always a path param, so that a pattern may call its params as it likes. `{{` and `}}` stand for braces.
+///
+/// | place | a value is | a value that is missing | refused |
+/// |---|---|---|---|
+/// | path | a path param as it was spelled; all but unreserved characters of others escaped, `/` too | refused, as is an empty one; an absent `{*rest}` goes together with the slash before it | dot segments, control characters, backslashes |
+/// | query | decoded, then all but unreserved characters escaped | leaves the query param out | |
+/// | header | decoded, without blanks at either end | leaves the field out | control characters but for tabs |
 #[derive(Debug, Clone, Default)]
 pub struct Rewrite {
     steps: Vec<Step>,
@@ -104,7 +121,7 @@ impl Rewrite {
     }
 
     /// Takes whole segments from the front of the path: `/api` makes `/x` of `/api/x` and `/` of `/api`, and leaves `/apix` alone. A
-    /// slash at the prefix's end means nothing. What was taken is [`Plan::stripped`].
+    /// slash at the prefix's end means nothing. What was taken goes into `X-Forwarded-Prefix`.
     #[must_use]
     pub fn strip_prefix(self, prefix: impl Into<String>) -> Self {
         self.step(Step::StripPrefix(prefix.into()))

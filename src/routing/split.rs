@@ -5,7 +5,7 @@
 //! only to a target whose weight was raised, or away from one whose weight was lowered, and no more keys move than have to. The order of
 //! the targets is without influence.
 //!
-//! ```
+//! ```text
 //! use tower_gateway::routing::WeightedSplit;
 //!
 //! let split = WeightedSplit::new([("orders", 95), ("orders-canary", 5)]).unwrap();

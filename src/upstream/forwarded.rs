@@ -1,8 +1,6 @@
 //! What backends are told about the client: `X-Forwarded-For`, `-Proto`, `-Host`, `-Prefix` and `Forwarded` (RFC 7239).
 //!
-//! ```
-//! # use http::HeaderMap;
-//! # use hygiene::upstream::forwarded::{Facts, ForwardHeaders};
+//! ```text
 //! let facts = Facts {
 //!     client: Some("203.0.113.7".parse()?),
 //!     scheme: "https",
@@ -13,7 +11,6 @@
 //! ForwardHeaders::new().apply(&mut headers, &facts);
 //! assert_eq!(headers["x-forwarded-for"], "203.0.113.7");
 //! assert_eq!(headers["x-forwarded-proto"], "https");
-//! # Ok::<(), std::net::AddrParseError>(())
 //! ```
 
 use std::fmt::{self, Display, Write};
@@ -88,7 +85,7 @@ impl ForwardHeaders {
         Self { prefix, ..self }
     }
 
-    /// `Forwarded` (RFC 7239), with scheme, host, `for` and, where [`Facts::by`] is given, `by`.
+    /// `Forwarded` (RFC 7239), with scheme, host, `for` and, where the gateway has a name to show, `by`.
     #[must_use]
     pub const fn forwarded(self, forwarded: Action) -> Self {
         Self { forwarded, ..self }

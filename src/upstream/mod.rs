@@ -14,7 +14,7 @@ pub(crate) use endpoint::Endpoint;
 pub(crate) use forwarded::Facts as ForwardFacts;
 pub use forwarded::{Action, ForwardHeaders};
 pub(crate) use hygiene::{
-    OwnedHeaders, Stripped, join_cookies, restore_upgrade, strip_request, strip_response,
+    OwnedHeaders, join_cookies, restore_upgrade, strip_request, strip_response,
 };
 pub(crate) use proxy::{Proxy, ProxySettings};
 pub(crate) use via::Via;

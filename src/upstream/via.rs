@@ -6,16 +6,13 @@ use http::header::{self, HeaderMap, HeaderValue};
 
 /// This gateway's entry in `Via`. Built once, cheap to clone.
 ///
-/// ```
-/// # use http::{HeaderMap, Version};
-/// # use hygiene::upstream::via::Via;
+/// ```text
 /// let via = Via::new("front").ok_or("not a token")?;
 /// let mut headers = HeaderMap::new();
 /// assert!(!via.is_loop(&headers));
 /// via.append(&mut headers, Version::HTTP_11);
 /// assert_eq!(headers["via"], "1.1 front");
 /// assert!(via.is_loop(&headers));
-/// # Ok::<(), &str>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Via {

@@ -20,12 +20,13 @@ use crate::{
     upstream::{ForwardFacts, ForwardHeaders, OwnedHeaders, Via, strip_request},
 };
 
-type PeerOf = dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync;
+pub(crate) type TlsOf = dyn Fn(&Extensions) -> bool + Send + Sync;
+pub(crate) type PeerOf = dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync;
 
 /// The door's settings, checked.
 pub(crate) struct Door {
     pub(crate) peer: Option<Box<PeerOf>>,
-    pub(crate) tls: Option<Box<dyn Fn(&Extensions) -> bool + Send + Sync>>,
+    pub(crate) tls: Option<Box<TlsOf>>,
     pub(crate) trusted: TrustedProxies,
     pub(crate) path: PathPolicy,
     pub(crate) owned: OwnedHeaders,
@@ -84,9 +85,11 @@ impl Door {
         if let Some(host) = told.or(host) {
             context.authority = Authority::try_from(host.as_str()).ok();
         }
-        if let Some(uri) = canonicalize_uri(&parts.uri, self.path)
-            .map_err(|error| Error::new(ErrorKind::BadRequest).with_detail(error.to_string()))?
-        {
+        if let Some(uri) = canonicalize_uri(&parts.uri, self.path).map_err(|error| {
+            Error::new(ErrorKind::BadRequest)
+                .with_detail(error.to_string())
+                .with_source(error.code())
+        })? {
             parts.uri = uri;
         }
         if parts.version < Version::HTTP_2 && parts.headers.contains_key(header::TRANSFER_ENCODING)
@@ -123,5 +126,7 @@ fn refuse(error: request::RequestError) -> Error {
         417 => ErrorKind::ExpectationFailed,
         _ => ErrorKind::BadRequest,
     };
-    Error::new(kind).with_detail(error.to_string())
+    Error::new(kind)
+        .with_detail(error.to_string())
+        .with_source(error.code())
 }

@@ -4,15 +4,12 @@
 //! list is read from the right, and only as far as each hop is trusted. An untrusted peer is the client, whatever its
 //! fields say.
 //!
-//! ```
-//! # use http::HeaderMap;
-//! # use hygiene::door::trusted::TrustedProxies;
+//! ```text
 //! let trusted = TrustedProxies::new(["10.0.0.0/8"])?;
 //! let mut headers = HeaderMap::new();
 //! headers.insert("x-forwarded-for", "1.1.1.1, 203.0.113.7, 10.0.0.2".parse()?);
 //! assert_eq!(trusted.client_addr("10.0.0.1".parse()?, &headers).to_string(), "203.0.113.7");
 //! assert_eq!(trusted.client_addr("192.0.2.9".parse()?, &headers).to_string(), "192.0.2.9");
-//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use std::net::{IpAddr, SocketAddr};

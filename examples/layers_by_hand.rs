@@ -1,0 +1,141 @@
+//! One backend without a gateway: an `Upstream` is a tower service, so tower's own layers go around
+//! it, and hyper serves the whole.
+//!
+//! ```sh
+//! cargo run --example layers_by_hand
+//! curl -i http://127.0.0.1:8080/hello
+//! curl -i http://127.0.0.1:8080/sleep/3000  # too slow: 504
+//! # two are in, so there is no room for a third: 503
+//! curl -s http://127.0.0.1:8080/sleep/900 & curl -s http://127.0.0.1:8080/sleep/900 &
+//! curl -i http://127.0.0.1:8080/hello
+//! ```
+//!
+//! With `-- --check` it sends itself these requests and ends.
+//!
+//! What is missing here and a `Gateway` does: it refuses ambiguous requests, makes paths canonical, tells the backend
+//! who the client is, routes, and logs.
+
+mod support;
+
+use std::{convert::Infallible, process::ExitCode, time::Duration};
+
+use axum::{Router, extract::Path, routing::get};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tower::{ServiceBuilder, ServiceExt, load_shed::error::Overloaded, timeout::error::Elapsed};
+use tower_gateway::{Body, BoxError, Error, Problem, Upstream};
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, BoxError> {
+    let backend = Router::new()
+        .route("/hello", get(hello))
+        .route("/sleep/{millis}", get(sleep));
+    let backend = support::backend(backend).await?;
+    let upstream = Upstream::http([format!("http://{backend}")])?;
+
+    // From the outside in.
+    let service = ServiceBuilder::new()
+        .load_shed()
+        .concurrency_limit(2)
+        .timeout(Duration::from_secs(1))
+        .map_request(|mut request: Request<Incoming>| {
+            request
+                .headers_mut()
+                .insert("x-entrance", HeaderValue::from_static("side door"));
+            request
+        })
+        .service(upstream);
+
+    let listener = support::front().await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    eprintln!("accept: {error}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            // Clones of the stack share the limit of 2. An error would make hyper close the connection, so it becomes
+            // an answer here.
+            let service = service.clone();
+            let service = hyper::service::service_fn(move |request| {
+                let answer = service.clone().oneshot(request);
+                async { Ok::<_, Infallible>(answer.await.unwrap_or_else(refuse)) }
+            });
+            tokio::spawn(async move {
+                let server = auto::Builder::new(TokioExecutor::new());
+                let _ = server
+                    .serve_connection_with_upgrades(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+
+    let (hello, sleep) = (
+        format!("http://{address}/hello"),
+        format!("http://{address}/sleep/900"),
+    );
+    println!("curl -i {hello}");
+    println!("curl -i http://{address}/sleep/3000");
+    println!("curl -s {sleep} & curl -s {sleep} & curl -i {hello}");
+    if !support::is_check() {
+        return support::until_ctrl_c().await;
+    }
+    let mut checks = support::Checks::default();
+    checks
+        .get(address, "/hello", &[], 200, "hello through the side door")
+        .await?;
+    checks
+        .get(address, "/sleep/3000", &[], 504, "took too long")
+        .await?;
+
+    let busy = [(); 2].map(|()| {
+        tokio::spawn(async move { support::send(address, "GET", "/sleep/900", &[]).await })
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    checks.get(address, "/hello", &[], 503, "busy").await?;
+    for answer in busy {
+        let (status, _, body) = answer.await??;
+        checks.expect(
+            "GET /sleep/900",
+            status == 200,
+            format_args!("{status} {}", body.trim_end()),
+        );
+    }
+    checks.get(address, "/hello", &[], 200, "hello").await?;
+    Ok(checks.exit())
+}
+
+/// The answer for what a layer or the upstream reports.
+fn refuse(error: BoxError) -> Response<Body> {
+    let problem = if error.is::<Overloaded>() {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE).with_detail("We are busy, come again later")
+    } else if error.is::<Elapsed>() {
+        Problem::new(StatusCode::GATEWAY_TIMEOUT).with_detail("That took too long")
+    } else {
+        // The upstream's own errors know their status, and a sentence that is fit for clients.
+        let error = Error::from_boxed(error);
+        Problem::new(error.status()).with_detail(error.detail().to_owned())
+    };
+    problem.into_response()
+}
+
+async fn hello(headers: HeaderMap) -> String {
+    let entrance = headers
+        .get("x-entrance")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("front door");
+    format!("hello through the {entrance}\n")
+}
+
+async fn sleep(Path(millis): Path<u64>) -> String {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+    format!("slept {millis} ms\n")
+}

@@ -1,0 +1,147 @@
+//! A plain front door for one backend, with the defaults that we recommend.
+//!
+//! ```sh
+//! cargo run --release --example reverse_proxy -- --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000 --threads 1
+//! curl -i http://127.0.0.1:8080/any/path
+//! ```
+//!
+//! Each thread has a runtime of its own and its own listening socket (SO_REUSEPORT), so that a connection, and the
+//! connections to the backend that serve it, never leave their core.
+
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
+
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tower_gateway::{BoxError, Gateway, Route, Upstream};
+
+struct Options {
+    listen: SocketAddr,
+    upstream: String,
+    threads: usize,
+}
+
+const USAGE: &str = "usage: reverse_proxy --listen ADDR --upstream URL [--threads N]";
+
+fn options() -> Result<Options, BoxError> {
+    let (mut listen, mut upstream, mut threads) = (None, None, 1);
+    let mut args = std::env::args().skip(1);
+    while let Some(name) = args.next() {
+        let value = args
+            .next()
+            .ok_or_else(|| format!("{name} needs a value\n{USAGE}"))?;
+        match name.as_str() {
+            "--listen" => {
+                listen = Some(
+                    value
+                        .parse()
+                        .map_err(|_| format!("`{value}` is not an address\n{USAGE}"))?,
+                )
+            }
+            "--upstream" => upstream = Some(value),
+            "--threads" => {
+                threads = value
+                    .parse()
+                    .map_err(|_| format!("`{value}` is not a number\n{USAGE}"))?
+            }
+            _ => return Err(format!("`{name}` is not known\n{USAGE}").into()),
+        }
+    }
+    match (listen, upstream) {
+        (Some(listen), Some(upstream)) => Ok(Options {
+            listen,
+            upstream,
+            threads,
+        }),
+        _ => Err(USAGE.into()),
+    }
+}
+
+fn main() -> ExitCode {
+    match options().and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(options: Options) -> Result<(), BoxError> {
+    let gateway = Gateway::builder()
+        .upstream("backend", Upstream::http([&options.upstream])?)
+        .route(Route::new("/{*rest}").to("backend"))
+        .build()?;
+    let mut threads = Vec::new();
+    for _ in 0..options.threads.max(1) {
+        let listener = listen(options.listen)?;
+        let gateway = gateway.clone();
+        threads.push(std::thread::spawn(move || -> Result<(), BoxError> {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(serve(listener, gateway))
+        }));
+    }
+    for thread in threads {
+        thread.join().map_err(|_| "a thread panicked")??;
+    }
+    Ok(())
+}
+
+fn listen(address: SocketAddr) -> Result<std::net::TcpListener, BoxError> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    Ok(socket.into())
+}
+
+async fn serve(listener: std::net::TcpListener, gateway: Gateway) -> Result<(), BoxError> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    // A client that never finishes its request head is let go; floods of HTTP/2 resets are hyper's to refuse.
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(30));
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(256);
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: those who leave make room.
+                eprintln!("accept: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        stream.set_nodelay(true)?;
+        let gateway = gateway.clone();
+        let service = hyper::service::service_fn(
+            move |mut request: hyper::Request<hyper::body::Incoming>| {
+                request.extensions_mut().insert(peer);
+                hyper::service::Service::call(&gateway, request)
+            },
+        );
+        let connection = server
+            .serve_connection_with_upgrades(TokioIo::new(stream), service)
+            .into_owned();
+        tokio::spawn(async move {
+            // What a client did wrong on its connection is its own affair.
+            let _ = connection.await;
+        });
+    }
+}

@@ -1,0 +1,166 @@
+//! What the examples share: servers on loopback, and a small client for `--check`.
+#![allow(dead_code, reason = "each example uses a part of it")]
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tower_gateway::{BoxError, Gateway};
+
+/// Serves a backend on a free port of this machine, until the program ends.
+pub async fn backend(app: axum::Router) -> Result<SocketAddr, BoxError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, app).await {
+            eprintln!("backend: {error}");
+        }
+    });
+    Ok(address)
+}
+
+/// Where an example listens: port 8080 of this machine if nobody else does, a free one for `--check`.
+pub async fn front() -> Result<TcpListener, BoxError> {
+    if !is_check()
+        && let Ok(listener) = TcpListener::bind("127.0.0.1:8080").await
+    {
+        return Ok(listener);
+    }
+    Ok(TcpListener::bind("127.0.0.1:0").await?)
+}
+
+/// Serves a gateway to all who connect, over HTTP/1.1 and HTTP/2, and tells it who they are.
+pub async fn serve(listener: TcpListener, gateway: Gateway) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                eprintln!("accept: {error}");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let gateway = gateway.clone();
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            hyper::service::Service::call(&gateway, request)
+        });
+        tokio::spawn(async move {
+            let server = auto::Builder::new(TokioExecutor::new());
+            // What a client did wrong on its connection is its own affair.
+            let _ = server
+                .serve_connection_with_upgrades(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+/// Sends one request over a connection of its own: the status, the headers and the body of the answer.
+pub async fn send(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Result<(u16, HeaderMap, String), BoxError> {
+    send_body(addr, method, path, headers, "").await
+}
+
+/// Like [`send`], with a body.
+pub async fn send_body(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &'static str,
+) -> Result<(u16, HeaderMap, String), BoxError> {
+    let stream = TcpStream::connect(addr).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let mut request = Request::builder().method(method).uri(path);
+    if !headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+    {
+        request = request.header(header::HOST, addr.to_string());
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = sender
+        .send_request(request.body(Full::new(Bytes::from_static(body.as_bytes())))?)
+        .await?;
+    let (head, body) = response.into_parts();
+    let body = body.collect().await?.to_bytes();
+    Ok((
+        head.status.as_u16(),
+        head.headers,
+        String::from_utf8_lossy(&body).into_owned(),
+    ))
+}
+
+/// Whether the program was started with `--check`.
+pub fn is_check() -> bool {
+    std::env::args().any(|arg| arg == "--check")
+}
+
+/// Compares what came with what should have come, and remembers whether all was well.
+#[derive(Default)]
+pub struct Checks {
+    failed: usize,
+}
+
+impl Checks {
+    /// Prints one outcome.
+    pub fn expect(&mut self, what: &str, ok: bool, came: impl std::fmt::Display) {
+        println!("{} {what} -> {came}", if ok { "ok    " } else { "FAILED" });
+        self.failed += usize::from(!ok);
+    }
+
+    /// Sends a `GET`, and expects this status and this text somewhere in the body.
+    pub async fn get(
+        &mut self,
+        addr: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+        status: u16,
+        text: &str,
+    ) -> Result<(), BoxError> {
+        let (came, _, body) = send(addr, "GET", path, headers).await?;
+        let sent: String = headers
+            .iter()
+            .map(|(name, value)| format!(" -H '{name}: {value}'"))
+            .collect();
+        self.expect(
+            &format!("GET {path}{sent}"),
+            came == status && body.contains(text),
+            format_args!("{came} {}", body.trim_end()),
+        );
+        Ok(())
+    }
+
+    /// The program's exit code: a failure if anything was not as expected.
+    pub fn exit(self) -> ExitCode {
+        match self.failed {
+            0 => ExitCode::SUCCESS,
+            failed => {
+                eprintln!("{failed} of the checks failed");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// Waits for Ctrl-C.
+pub async fn until_ctrl_c() -> Result<ExitCode, BoxError> {
+    println!("(Ctrl-C ends it)");
+    tokio::signal::ctrl_c().await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,147 @@
+//! The layers in front of the door's checks, all of them tower-http's, in their fixed order: rescue, compression,
+//! sensitive headers, CORS, decompression, body limit.
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tower::Service;
+
+use super::{GatewayBuilder, Next, NextFuture, next::Layers, pipeline::Inside};
+use crate::{body::Body, error::Error};
+
+/// The layers that were asked for, each at its place.
+#[derive(Default)]
+pub(crate) struct Outer([(&'static str, Layers); 6]);
+
+#[cfg_attr(not(feature = "catch-panic"), allow(dead_code))] // a place is named where its feature is on
+const RESCUE: usize = 0;
+#[cfg_attr(not(feature = "compression"), allow(dead_code))]
+const COMPRESSION: usize = 1;
+#[cfg_attr(not(feature = "sensitive-headers"), allow(dead_code))]
+const SENSITIVE: usize = 2;
+#[cfg_attr(not(feature = "cors"), allow(dead_code))]
+const CORS: usize = 3;
+#[cfg_attr(not(feature = "decompression"), allow(dead_code))]
+const DECOMPRESSION: usize = 4;
+#[cfg_attr(not(feature = "limit"), allow(dead_code))]
+const LIMIT: usize = 5;
+
+impl Outer {
+    /// The layers around the door, if there are any.
+    pub(crate) fn around(&self, inside: &Arc<Inside>) -> Option<Next> {
+        if self.0.iter().all(|(_, layers)| layers.is_empty()) {
+            return None;
+        }
+        let door = Next::new(Enter(inside.clone()));
+        Some(
+            self.0
+                .iter()
+                .rev()
+                .fold(door, |inner, (_, layers)| layers.around(inner)),
+        )
+    }
+
+    #[cfg_attr(
+        not(any(
+            feature = "catch-panic",
+            feature = "compression",
+            feature = "sensitive-headers",
+            feature = "cors",
+            feature = "decompression",
+            feature = "limit"
+        )),
+        allow(dead_code)
+    )]
+    fn at(&mut self, place: usize, name: &'static str) -> &mut Layers {
+        self.0[place].0 = name;
+        &mut self.0[place].1
+    }
+}
+
+impl fmt::Display for Outer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let used = self.0.iter().filter(|(_, layers)| !layers.is_empty());
+        for (name, _) in used {
+            write!(f, " > {name}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What the outer layers wrap.
+#[derive(Clone)]
+struct Enter(Arc<Inside>);
+
+impl Service<Request<Body>> for Enter {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = NextFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> NextFuture {
+        let inside = self.0.clone();
+        NextFuture::new(async move { Ok(inside.enter(request).await) })
+    }
+}
+
+/// Settings that come with a feature of tower-http.
+impl GatewayBuilder {
+    /// Answers 500 when a layer or a service in this process panics, instead of closing the connection.
+    #[cfg(feature = "catch-panic")]
+    pub fn catch_panic(mut self) -> Self {
+        use tower_http::catch_panic::CatchPanicLayer;
+        let answer = |_| crate::problem::response::<Body>(crate::ErrorKind::Internal.into());
+        self.outer
+            .at(RESCUE, "rescue")
+            .push(CatchPanicLayer::custom(answer));
+        self
+    }
+
+    /// Compresses answers for clients that accept it.
+    #[cfg(feature = "compression")]
+    pub fn compression(mut self, layer: tower_http::compression::CompressionLayer) -> Self {
+        self.outer.at(COMPRESSION, "compression").push(layer);
+        self
+    }
+
+    /// Marks these headers of requests and responses as sensitive, so that they are not shown.
+    #[cfg(feature = "sensitive-headers")]
+    pub fn sensitive_headers(mut self, names: impl IntoIterator<Item = http::HeaderName>) -> Self {
+        let layer = tower_http::sensitive_headers::SetSensitiveHeadersLayer::new(names);
+        self.outer.at(SENSITIVE, "sensitive headers").push(layer);
+        self
+    }
+
+    /// Answers CORS preflights and adds the CORS headers, to refusals as well.
+    #[cfg(feature = "cors")]
+    pub fn cors(mut self, layer: tower_http::cors::CorsLayer) -> Self {
+        self.outer.at(CORS, "cors").push(layer);
+        self
+    }
+
+    /// Decompresses request bodies. The [body limit](Self::body_limit) counts what comes out.
+    #[cfg(feature = "decompression")]
+    pub fn decompression(
+        mut self,
+        layer: tower_http::decompression::RequestDecompressionLayer,
+    ) -> Self {
+        self.outer.at(DECOMPRESSION, "decompression").push(layer);
+        self
+    }
+
+    /// The most bytes of a request's body; over it: 413. Default: no limit, since nothing is buffered.
+    #[cfg(feature = "limit")]
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.outer
+            .at(LIMIT, "body limit")
+            .push(tower_http::limit::RequestBodyLimitLayer::new(bytes));
+        self
+    }
+}
