@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, Version, header};
 
 use super::{Next, door::Door, target::Ended};
 use crate::{
@@ -110,8 +110,17 @@ impl Inside {
     /// Through the door and the gateway's layers to a route. What goes wrong is an answer, so that the outer layers
     /// treat it like any other.
     pub(crate) async fn enter(&self, request: Request<Body>) -> Response<Body> {
+        let version = request.version();
         let answer = match self.door.admit(request) {
-            Err(error) => Err(error),
+            Err(error) => {
+                let mut response = self.reject(error);
+                if version < Version::HTTP_2 {
+                    // Where a refused request ends is not certain: what follows it must not be read as another one.
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(header::CONNECTION, close);
+                }
+                return response;
+            }
             Ok(request) => match &self.layers {
                 Some(layers) => layers.send(request).await,
                 None => self.routes.dispatch(request).await,
