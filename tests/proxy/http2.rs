@@ -10,10 +10,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::{future::join_all, stream};
 use http::{HeaderMap, Request, Response, Version};
-use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::{
+    body::{Frame, Incoming},
+    server::conn::http2,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpListener, sync::Barrier};
 use tower_gateway::{Gateway, Route, Upstream};
@@ -41,8 +45,9 @@ async fn two_streams(together: usize) -> (SocketAddr, Arc<AtomicUsize>) {
                     let body = request.into_body().collect().await.unwrap();
                     let mut trailers = HeaderMap::new();
                     trailers.insert("x-trailer", "kept".parse().unwrap());
-                    let body = Full::new(body.to_bytes())
-                        .with_trailers(std::future::ready(Some(Ok(trailers))));
+                    // Of unknown length, as what has trailers is.
+                    let frames = [Frame::data(body.to_bytes()), Frame::trailers(trailers)];
+                    let body = StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>)));
                     let mut response = Response::new(body);
                     // hyper's HTTP/1 server sends the trailers that are announced.
                     response
