@@ -1,0 +1,195 @@
+//! Timeouts, caps, and what `build` refuses.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tower_gateway::{Gateway, Route, Upstream};
+
+use crate::support;
+
+async fn gateway(upstream: Upstream) -> std::net::SocketAddr {
+    let gateway = Gateway::builder()
+        .upstream("backend", upstream)
+        .route(Route::new("/{*rest}").to("backend"))
+        .build()
+        .unwrap();
+    support::serve(gateway).await
+}
+
+/// A backend that reads a request head and then says this much and no more.
+async fn stalls_after(said: &'static str) -> std::net::SocketAddr {
+    support::raw_backend(move |_, mut stream| async move {
+        support::read_head(&mut stream).await;
+        stream.write_all(said.as_bytes()).await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_backend_without_an_answer_is_a_504() {
+    let backend = stalls_after("").await;
+    let upstream = || Upstream::http([format!("http://{backend}")]).unwrap();
+    let limit = Duration::from_millis(50);
+    let whole = Gateway::builder()
+        .upstream("backend", upstream())
+        .route(Route::new("/{*rest}").to("backend").timeout(limit))
+        .build()
+        .unwrap();
+    for address in [
+        gateway(upstream().head_timeout(limit)).await,
+        gateway(upstream().activity_timeout(limit)).await,
+        gateway(upstream().timeout(limit)).await,
+        support::serve(whole).await,
+    ] {
+        let answer = support::send(address, support::request("GET", "/a")).await;
+        assert_eq!(answer.status(), 504);
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_falls_silent_breaks_the_body() {
+    use http_body_util::BodyExt;
+    let backend = stalls_after("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").await;
+    let upstream = Upstream::http([format!("http://{backend}")]).unwrap();
+    let address = gateway(upstream.activity_timeout(Duration::from_millis(50))).await;
+    let answer = support::send(address, support::request("GET", "/a")).await;
+    assert_eq!(answer.status(), 200);
+    answer
+        .into_body()
+        .collect()
+        .await
+        .expect_err("half a body is no body");
+}
+
+#[tokio::test]
+async fn over_the_cap_there_is_a_503() {
+    let backend = stalls_after("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").await;
+    let upstream = Upstream::http([format!("http://{backend}")]).unwrap();
+    let address = gateway(
+        upstream
+            .max_connections(1)
+            .waiting(0, Duration::from_secs(1)),
+    )
+    .await;
+    let held = support::send(address, support::request("GET", "/a")).await;
+    assert_eq!(held.status(), 200);
+    let refused = support::send(address, support::request("GET", "/a")).await;
+    assert_eq!(refused.status(), 503);
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn a_unix_socket_is_a_backend() {
+    let folder = std::env::temp_dir().join(format!("tower-gateway-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("backend.sock");
+    let _ = std::fs::remove_file(&path);
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let app = axum::Router::new().route("/a", axum::routing::get(|| async { "from a socket" }));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let address = gateway(Upstream::http([format!("unix:{}", path.display())]).unwrap()).await;
+    let answer = support::send(address, support::request("GET", "/a")).await;
+    assert_eq!(support::text(answer).await, "from a socket");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn every_mistake_of_an_assembly_is_listed() {
+    let error = Gateway::builder()
+        .name("not a token")
+        .upstream(
+            "a",
+            Upstream::http(["http://127.0.0.1:1"])
+                .unwrap()
+                .max_connections(0)
+                .timeout(Duration::ZERO),
+        )
+        .upstream("b", Upstream::http(["http://127.0.0.1:1"]).unwrap())
+        .route(Route::new("/x").to("nobody"))
+        .route(Route::new("no-slash").to("b"))
+        .route(Route::new("/p/{id}").to("b").rewrite_path("/q/{other}"))
+        .route(Route::new("/nowhere"))
+        .trust_proxies(["everybody"])
+        .build()
+        .unwrap_err();
+    let text = error.to_string();
+    for part in [
+        "upstream `a`: max_connections is 0",
+        "upstream `a`: timeout is 0",
+        "route `/x`: there is no upstream `nobody`",
+        "route `no-slash`",
+        "route `/p/{id}`",
+        "route `/nowhere`: it leads nowhere",
+        "`everybody`",
+        "`not a token`",
+    ] {
+        assert!(text.contains(part), "{part} is missing in: {text}");
+    }
+    let twins = Gateway::builder()
+        .upstream("b", Upstream::http(["http://127.0.0.1:1"]).unwrap())
+        .route(Route::get("/u/{id}").to("b"))
+        .route(Route::get("/u/{name}").to("b"))
+        .build()
+        .unwrap_err();
+    assert!(
+        twins.to_string().contains("/u/{id}") && twins.to_string().contains("/u/{name}"),
+        "{twins}"
+    );
+    let urls = Upstream::http(["ftp://x", "http://y:0"]).unwrap_err();
+    assert_eq!(urls.mistakes().len(), 2);
+}
+
+#[tokio::test]
+#[cfg(all(feature = "cors", feature = "limit", feature = "catch-panic"))]
+async fn the_outer_layers_are_at_their_places() {
+    use axum::routing::{get, post};
+    use tower_http::cors::{Any, CorsLayer};
+    let app = axum::Router::new()
+        .route("/echo", post(|body: String| async move { body }))
+        .route(
+            "/panic",
+            get(|| async {
+                if true {
+                    panic!("on purpose")
+                }
+            }),
+        );
+    let gateway = Gateway::builder()
+        .upstream("app", Upstream::service(app))
+        .route(Route::new("/{*rest}").to("app"))
+        .catch_panic()
+        .cors(CorsLayer::new().allow_origin(Any))
+        .body_limit(4)
+        .build()
+        .unwrap();
+    assert!(
+        gateway
+            .pipeline()
+            .contains("rescue > cors > body limit > check"),
+        "{}",
+        gateway.pipeline()
+    );
+    let address = support::serve(gateway).await;
+    let with_body = |size: usize| {
+        let mut request = support::request("POST", "/echo");
+        *request.body_mut() = http_body_util::Full::new(vec![b'x'; size].into());
+        request
+    };
+    assert_eq!(support::send(address, with_body(4)).await.status(), 200);
+    assert_eq!(support::send(address, with_body(5)).await.status(), 413);
+    assert_eq!(
+        support::send(address, support::request("GET", "/panic"))
+            .await
+            .status(),
+        500
+    );
+    let refused = support::send(address, support::request("GET", "/%zz")).await;
+    assert_eq!(refused.status(), 400);
+    assert_eq!(
+        refused.headers()["access-control-allow-origin"],
+        "*",
+        "refusals are for browsers too"
+    );
+}
