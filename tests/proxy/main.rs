@@ -5,6 +5,7 @@
 mod http2;
 mod limits;
 mod support;
+mod tls;
 
 use std::{
     convert::Infallible,

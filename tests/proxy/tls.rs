@@ -1,0 +1,156 @@
+//! TLS to backends, and `Expect: 100-continue` from end to end.
+#![cfg(feature = "tls")]
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, pki_types::PrivateKeyDer},
+};
+use tower_gateway::{Gateway, Route, Upstream};
+
+use crate::support;
+
+/// A TLS backend for `localhost` that says which protocol was negotiated; with the PEM of its certificate.
+async fn backend(protocols: &[&[u8]]) -> (SocketAddr, String) {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pem = certified.cert.pem();
+    let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // A client that does not trust the certificate breaks off.
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let service = hyper::service::service_fn(
+                    |request: hyper::Request<hyper::body::Incoming>| async move {
+                        Ok::<_, std::convert::Infallible>(hyper::Response::new(format!(
+                            "{:?}",
+                            request.version()
+                        )))
+                    },
+                );
+                let server = hyper_util::server::conn::auto::Builder::new(
+                    hyper_util::rt::TokioExecutor::new(),
+                );
+                let _ = server
+                    .serve_connection(hyper_util::rt::TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    (address, pem)
+}
+
+async fn ask(upstream: Upstream) -> (u16, String) {
+    let gateway = Gateway::builder()
+        .upstream("backend", upstream)
+        .route(Route::new("/{*rest}").to("backend"))
+        .build()
+        .unwrap();
+    let address = support::serve(gateway).await;
+    let answer = support::send(address, support::request("GET", "/a")).await;
+    (answer.status().as_u16(), support::text(answer).await)
+}
+
+#[tokio::test]
+async fn alpn_decides_and_only_a_known_authority_is_trusted() {
+    let (both, pem) = backend(&[b"h2", b"http/1.1"]).await;
+    let to = |address: SocketAddr| {
+        Upstream::http([format!("https://localhost:{}", address.port())]).unwrap()
+    };
+    assert_eq!(
+        ask(to(both).tls_authority(pem.clone())).await,
+        (200, "HTTP/2.0".to_owned())
+    );
+    assert_eq!(
+        ask(to(both).tls_authority(pem.clone()).http1_only()).await,
+        (200, "HTTP/1.1".to_owned())
+    );
+    assert_eq!(
+        ask(to(both)).await.0,
+        502,
+        "the system does not know this authority"
+    );
+    let other_name = to(both).tls_authority(pem).tls_server_name("elsewhere");
+    assert_eq!(
+        ask(other_name).await.0,
+        502,
+        "the certificate is for another name"
+    );
+
+    let (old, pem) = backend(&[b"http/1.1"]).await;
+    assert_eq!(
+        ask(to(old).tls_authority(pem.clone())).await,
+        (200, "HTTP/1.1".to_owned())
+    );
+    assert_eq!(ask(to(old).tls_authority(pem).http2_only()).await.0, 502);
+}
+
+#[tokio::test]
+async fn a_body_is_asked_for_when_the_backend_asks_for_it() {
+    let backend = support::raw_backend(|_, mut stream| async move {
+        let head = support::read_head(&mut stream).await;
+        assert!(
+            head.to_ascii_lowercase().contains("expect: 100-continue"),
+            "{head}"
+        );
+        if head.starts_with("POST /refuse") {
+            let answer =
+                b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+            assert!(rest.is_empty(), "nobody asked for the body");
+            return;
+        }
+        stream
+            .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+            .await
+            .unwrap();
+        let mut body = [0; 5];
+        stream.read_exact(&mut body).await.unwrap();
+        assert_eq!(&body, b"hello");
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .await
+            .unwrap();
+    })
+    .await;
+    let address = support::in_front_of(backend).await;
+    for (path, first) in [("/refuse", "HTTP/1.1 403"), ("/take", "HTTP/1.1 100")] {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: t.example\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+        let answer = support::read_head(&mut client).await;
+        assert!(answer.starts_with(first), "{path}: {answer}");
+        if first.ends_with("100") {
+            client.write_all(b"hello").await.unwrap();
+            assert!(
+                support::read_head(&mut client)
+                    .await
+                    .starts_with("HTTP/1.1 200")
+            );
+        }
+    }
+}
