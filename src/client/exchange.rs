@@ -109,14 +109,16 @@ impl Watch {
         let silence = self
             .limits
             .activity
-            .map(|limit| (last + limit, ErrorKind::Timeout));
+            .and_then(|limit| Some((last.checked_add(limit)?, ErrorKind::Timeout)));
         let whole = self
             .limits
             .deadline
             .map(|deadline| (deadline, ErrorKind::Deadline));
         let sent = upload.is_none_or(|upload| upload.ended.load(Ordering::Acquire));
         let head = match self.limits.head {
-            Some(limit) if !self.headed && sent => Some((last + limit, ErrorKind::Timeout)),
+            Some(limit) if !self.headed && sent => {
+                last.checked_add(limit).map(|due| (due, ErrorKind::Timeout))
+            }
             _ => None,
         };
         [silence, whole, head]

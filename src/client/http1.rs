@@ -104,6 +104,11 @@ impl Http1 {
         self.reused
     }
 
+    /// It has served a request: the next one may meet its end.
+    pub(crate) fn used(&mut self) {
+        self.reused = true;
+    }
+
     pub(crate) fn opened(&self) -> Instant {
         self.opened
     }

@@ -232,7 +232,8 @@ impl Pool {
     }
 
     /// Takes back a connection that can serve another request.
-    pub(crate) fn release(self: &Arc<Self>, conn: Http1) {
+    pub(crate) fn release(self: &Arc<Self>, mut conn: Http1) {
+        conn.used();
         let now = clock::now();
         if conn.is_closed() || self.is_aged(conn.opened(), now) {
             return;

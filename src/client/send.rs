@@ -124,7 +124,13 @@ impl Client {
 }
 
 impl Outgoing {
-    fn into_http1(self) -> Request<Body> {
+    fn into_http1(mut self) -> Request<Body> {
+        let bare = matches!(self.method, Method::GET | Method::HEAD);
+        if bare && !self.body.is_end_stream() && self.body.size_hint().exact().is_none() {
+            // hyper takes a GET whose length nobody knows for one without a body, and would drop it.
+            let chunked = HeaderValue::from_static("chunked");
+            self.headers.insert(header::TRANSFER_ENCODING, chunked);
+        }
         self.request(Uri::from, Version::HTTP_11)
     }
 

@@ -33,7 +33,9 @@ impl Ended {
         let Some(limit) = self.timeout else {
             return self.go(request).await;
         };
-        let deadline = clock::now() + limit;
+        let Some(deadline) = clock::now().checked_add(limit) else {
+            return self.go(request).await;
+        };
         if let Some(context) = request.extensions_mut().get_mut::<RequestContext>() {
             context.limit_deadline(deadline);
         }

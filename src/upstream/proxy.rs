@@ -151,8 +151,12 @@ impl Proxy {
             .map_err(|error| Error::new(ErrorKind::BadRequest).with_source(error))?;
         let deadline = match (context.deadline(), settings.timeout) {
             (deadline, None) => deadline,
-            (None, Some(limit)) => Some(clock::now() + limit),
-            (Some(deadline), Some(limit)) => Some(deadline.min(clock::now() + limit)),
+            (None, Some(limit)) => clock::now().checked_add(limit),
+            (Some(deadline), Some(limit)) => Some(
+                clock::now()
+                    .checked_add(limit)
+                    .map_or(deadline, |own| deadline.min(own)),
+            ),
         };
         let limits = Limits {
             head: settings.head_timeout,

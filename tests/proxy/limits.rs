@@ -193,3 +193,24 @@ async fn the_outer_layers_are_at_their_places() {
         "refusals are for browsers too"
     );
 }
+
+#[tokio::test]
+async fn the_longest_limit_is_none_and_a_get_keeps_its_body() {
+    let app =
+        axum::Router::new().route("/a", axum::routing::any(|body: String| async move { body }));
+    let backend = support::axum_backend(app).await;
+    let upstream = Upstream::http([format!("http://{backend}")]).unwrap();
+    let upstream = upstream
+        .activity_timeout(Duration::MAX)
+        .head_timeout(Duration::MAX)
+        .timeout(Duration::MAX);
+    let address = gateway(upstream).await;
+    let raw = b"GET /a HTTP/1.1\r\nHost: t.example\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let heard = support::say(address, raw).await;
+    assert_eq!(heard.status(), Some(200));
+    assert!(
+        heard.bytes.ends_with(b"hello"),
+        "{}",
+        String::from_utf8_lossy(&heard.bytes)
+    );
+}
