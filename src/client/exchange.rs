@@ -38,6 +38,8 @@ pub(crate) struct Upload {
     ended: AtomicBool,
     stopped: AtomicBool,
     waker: AtomicWaker,
+    /// Whoever waits for the head, whose time begins when the body has ended.
+    watcher: AtomicWaker,
 }
 
 impl Watch {
@@ -61,6 +63,7 @@ impl Watch {
             ended: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             waker: AtomicWaker::new(),
+            watcher: AtomicWaker::new(),
         });
         let body = Body::boxed(UploadBody {
             body,
@@ -89,6 +92,12 @@ impl Watch {
 
     /// Ready with the error when a limit has passed; until then the task is woken in time.
     pub(crate) fn poll(&self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<Error> {
+        if let Some(upload) = &self.upload
+            && self.limits.head.is_some()
+            && !self.headed
+        {
+            upload.watcher.register(cx.waker());
+        }
         loop {
             let Some((due, kind)) = self.due() else {
                 return Poll::Pending;
@@ -149,6 +158,11 @@ impl Upload {
         self.start + Duration::from_nanos(self.last.load(Ordering::Relaxed))
     }
 
+    fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.watcher.wake();
+    }
+
     fn touch(&self) {
         let since = clock::now().saturating_duration_since(self.start);
         self.last.store(
@@ -181,15 +195,15 @@ impl http_body::Body for UploadBody {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         match &frame {
             Poll::Pending => {}
-            Poll::Ready(Some(Ok(_))) => {
+            Poll::Ready(Some(Ok(frame))) => {
                 self.state.touch();
-                if self.body.is_end_stream() {
-                    self.state.ended.store(true, Ordering::Release);
+                if frame.is_trailers() || self.body.is_end_stream() {
+                    self.state.end();
                 }
             }
             Poll::Ready(None) => {
                 self.state.touch();
-                self.state.ended.store(true, Ordering::Release);
+                self.state.end();
             }
             Poll::Ready(Some(Err(_))) => {}
         }

@@ -59,6 +59,7 @@ impl Client {
         let bodiless = outgoing.body.is_end_stream();
         let (mut watch, body) = Watch::start(limits, std::mem::take(&mut outgoing.body));
         outgoing.body = body;
+        let on_continue = outgoing.on_continue.clone();
         let mut fresh = false;
         let mut resends = 0;
         loop {
@@ -117,6 +118,7 @@ impl Client {
                 (None, Some(copy)) if lease.lost(&error) => copy,
                 (message, _) => return Err(upstream_error(error).with_retryable(message.is_some())),
             };
+            outgoing.on_continue.clone_from(&on_continue);
             fresh = true;
             resends += 1;
         }

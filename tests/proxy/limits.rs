@@ -214,3 +214,13 @@ async fn the_longest_limit_is_none_and_a_get_keeps_its_body() {
         String::from_utf8_lossy(&heard.bytes)
     );
 }
+
+#[tokio::test]
+async fn the_heads_time_begins_when_the_body_is_sent() {
+    let backend = stalls_after("").await;
+    let upstream = Upstream::http([format!("http://{backend}")]).unwrap();
+    let address = gateway(upstream.head_timeout(Duration::from_millis(50))).await;
+    let mut request = support::request("POST", "/a");
+    *request.body_mut() = http_body_util::Full::new("hello".into());
+    assert_eq!(support::send(address, request).await.status(), 504);
+}
