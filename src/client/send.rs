@@ -107,12 +107,14 @@ impl Client {
                 Err(Failed::Late(error)) => return Err(error),
                 Err(Failed::Send(error)) => *error,
             };
-            #[cfg(feature = "http2")]
-            if let Lease::Http2(stream) = &mut lease {
-                stream.broken();
-            }
             let message = error.take_message();
             let error = error.into_error();
+            #[cfg(feature = "http2")]
+            if let Lease::Http2(stream) = &mut lease
+                && (message.is_some() || ends_connection(&error))
+            {
+                stream.broken();
+            }
             outgoing = match (message, replay) {
                 (Some(request), _) if resends < RESENDS => Outgoing::from(request),
                 (None, Some(copy)) if lease.lost(&error) => copy,
@@ -266,6 +268,16 @@ fn refused(error: &hyper::Error) -> bool {
                 && error.is_remote()
                 && error.reason() == Some(h2::Reason::NO_ERROR))
     })
+}
+
+/// More than one stream has failed (RFC 9113, section 5.4.1); the others go on after a reset of one.
+#[cfg(feature = "http2")]
+fn ends_connection(error: &hyper::Error) -> bool {
+    let source =
+        std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+    error.is_closed()
+        || error.is_canceled()
+        || source.is_some_and(|error| error.is_go_away() || error.is_io())
 }
 
 fn io_source(error: &hyper::Error) -> Option<&std::io::Error> {
