@@ -1,7 +1,7 @@
 //! An embeddable API gateway made of tower layers: the one front door for many backends.
 //!
 //! A [`Gateway`] routes each request to the right backend by what it is (path, host, method, headers, query) and passes
-//! it on over HTTP/1.1 or HTTP/2, WebSocket and gRPC included. It is a service that any hyper or axum server mounts.
+//! it on over HTTP/1.1 or HTTP/2, WebSocket included. It is a service that any hyper or axum server mounts.
 //!
 //! ```no_run
 //! use tower_gateway::{Gateway, Route, Upstream};

@@ -147,6 +147,7 @@ impl GatewayBuilder {
     /// that can not be told apart, a setting of zero.
     pub fn build(self) -> Result<Gateway, BuildError> {
         let mut mistakes = Vec::new();
+        let forward = self.forward.unwrap_or_default();
         let upstreams = ready(&self.upstreams, &mut mistakes);
         let mut plan = format!(
             "door    greet > observe{} > check > canonical path > own headers",
@@ -158,7 +159,7 @@ impl GatewayBuilder {
         ));
         let mut table = Vec::new();
         for route in &self.routes {
-            if let Some(entry) = assemble(route, &upstreams, &mut mistakes) {
+            if let Some(entry) = assemble(route, &upstreams, forward, &mut mistakes) {
                 let targets: Vec<_> = route
                     .targets
                     .iter()
@@ -207,7 +208,7 @@ impl GatewayBuilder {
                 trusted: trusted.read_forwarded(self.reads_forwarded),
                 path: self.path.unwrap_or_default(),
                 owned: OwnedHeaders::new().own(self.owned).relay(relayed),
-                forward: self.forward.unwrap_or_default(),
+                forward,
                 via,
             };
         let proxy_status = self.proxy_status.then_some(name);
@@ -297,6 +298,7 @@ fn ready(
 fn assemble(
     route: &Route,
     upstreams: &HashMap<String, Option<Ready>>,
+    forward: ForwardHeaders,
     mistakes: &mut Vec<String>,
 ) -> Option<(RouteMatch, Ended)> {
     let before = mistakes.len();
@@ -373,6 +375,7 @@ fn assemble(
         split,
         sticky: route.sticky.clone(),
         rewriter,
+        forward,
     });
     let way = if route.layers.is_empty() {
         Way::Straight(target)

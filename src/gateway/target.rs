@@ -12,6 +12,7 @@ use crate::{
     error::{Error, ErrorKind},
     random,
     routing::{Plan, Rewriter, StickyKey, TemplateFacts, WeightedSplit},
+    upstream::ForwardHeaders,
 };
 
 /// A route that is ready for requests.
@@ -60,6 +61,7 @@ pub(crate) struct Target {
     pub(crate) split: Option<WeightedSplit>,
     pub(crate) sticky: Option<StickyKey>,
     pub(crate) rewriter: Option<Rewriter>,
+    pub(crate) forward: ForwardHeaders,
 }
 
 impl Target {
@@ -74,9 +76,7 @@ impl Target {
         plan.apply_request(&mut parts.uri, &mut parts.headers)
             .map_err(full)?;
         if let Some(prefix) = plan.stripped() {
-            let prefix = http::HeaderValue::from_str(prefix)
-                .map_err(|error| Error::new(ErrorKind::BadRequest).with_source(error))?;
-            parts.headers.insert("x-forwarded-prefix", prefix);
+            self.forward.apply_prefix(&mut parts.headers, prefix);
         }
         request = Request::from_parts(parts, body);
         let mut response = upstream.call(request).await?;

@@ -91,6 +91,11 @@ impl ForwardHeaders {
         Self { forwarded, ..self }
     }
 
+    /// Writes the prefix that a route took off, once the route is known.
+    pub(crate) fn apply_prefix(&self, headers: &mut HeaderMap, prefix: &str) {
+        write(headers, X_FORWARDED_PREFIX, self.prefix, |_| token(prefix));
+    }
+
     /// Writes the fields for one request.
     pub fn apply(&self, headers: &mut HeaderMap, facts: &Facts<'_>) {
         write(headers, X_FORWARDED_FOR, self.client, |action| {

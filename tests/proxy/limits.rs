@@ -224,3 +224,28 @@ async fn the_heads_time_begins_when_the_body_is_sent() {
     *request.body_mut() = http_body_util::Full::new("hello".into());
     assert_eq!(support::send(address, request).await.status(), 504);
 }
+
+#[tokio::test]
+async fn a_prefix_is_told_only_when_it_shall_be() {
+    use tower_gateway::{ForwardAction, ForwardHeaders};
+    let app = axum::Router::new().fallback(|headers: http::HeaderMap| async move {
+        headers.contains_key("x-forwarded-prefix").to_string()
+    });
+    for (action, told) in [
+        (ForwardAction::Set, "true"),
+        (ForwardAction::Remove, "false"),
+    ] {
+        let gateway = Gateway::builder()
+            .upstream("app", Upstream::service(app.clone()))
+            .route(Route::new("/api/{*rest}").to("app").strip_prefix("/api"))
+            .forward_headers(ForwardHeaders::new().x_forwarded_prefix(action))
+            .build()
+            .unwrap();
+        let answer = support::send(
+            support::serve(gateway).await,
+            support::request("GET", "/api/a"),
+        )
+        .await;
+        assert_eq!(support::text(answer).await, told);
+    }
+}
