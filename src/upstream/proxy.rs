@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header,
-    uri::PathAndQuery,
-};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, uri::PathAndQuery};
 use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
 
@@ -15,7 +12,7 @@ use super::{
 };
 use crate::{
     body::Body,
-    client::{Download, Limits, Outgoing},
+    client::{Answer, Limits, Outgoing, Switched},
     clock,
     context::RequestContext,
     error::{Error, ErrorKind},
@@ -171,30 +168,30 @@ impl Proxy {
             body,
             on_continue,
         };
-        let mut response = endpoint.client.send(outgoing, limits).await?;
-
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let (Some(client), Some(asked)) = (client_upgrade, asked) else {
-                return Err(
-                    Error::new(ErrorKind::Upgrade).with_source("a 101 that nobody asked for")
-                );
-            };
-            return switch(response, client, asked, key, settings.tunnel_idle_timeout);
-        }
-        strip_response(response.headers_mut());
-        Ok(response.map(|body| {
-            if is_head || body.is_end_stream() {
-                Body::empty()
-            } else {
-                Body::boxed(body)
+        let mut response = match endpoint.client.send(outgoing, limits).await? {
+            Answer::Body(response) => response,
+            Answer::Switched(response, backend) => {
+                let (Some(client), Some(asked)) = (client_upgrade, asked) else {
+                    return Err(
+                        Error::new(ErrorKind::Upgrade).with_source("a 101 that nobody asked for")
+                    );
+                };
+                let idle = settings.tunnel_idle_timeout;
+                return switch(response, backend, client, asked, key, idle);
             }
-        }))
+        };
+        strip_response(response.headers_mut());
+        if is_head {
+            *response.body_mut() = Body::empty();
+        }
+        Ok(response)
     }
 }
 
 /// Checks the 101 and joins the connections behind it.
 fn switch(
-    mut response: Response<Download>,
+    mut response: Response<()>,
+    backend: Switched,
     client: OnUpgrade,
     asked: &str,
     key: Option<HeaderValue>,
@@ -204,19 +201,13 @@ fn switch(
     if let Some(mistake) = upgrade::mistake(asked, key, response.headers()) {
         return Err(Error::new(ErrorKind::Upgrade).with_source(mistake));
     }
-    let backend = hyper::upgrade::on(&mut response);
     let protocol = response.headers().get(header::UPGRADE).cloned();
     strip_response(response.headers_mut());
     if let Some(protocol) = protocol {
         restore_upgrade(response.headers_mut(), protocol);
     }
-    let (parts, link) = response.into_parts();
-    tokio::spawn(async move {
-        tunnel::join(client, backend, idle).await;
-        // The connection counts as in use until here.
-        drop(link);
-    });
-    Ok(Response::from_parts(parts, Body::empty()))
+    tokio::spawn(tunnel::join(client, backend, idle));
+    Ok(response.map(|()| Body::empty()))
 }
 
 /// Without a gateway in front nobody has cleaned the request yet.
