@@ -1,6 +1,6 @@
 //! Sends one request: on a connection there is, or a new one, and once more where that is safe.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 
 use http::{HeaderMap, Method, header, uri::PathAndQuery};
 use http_body::Body as _;
@@ -33,63 +33,65 @@ impl Client {
     ///
     /// It is sent again, on a fresh connection, when nothing of it was sent, or when a connection that had been used
     /// before ended without an answer and the request is idempotent and has no body (RFC 9110, section 9.2.2).
-    pub(crate) async fn send(
+    pub(crate) fn send(
         &self,
         mut outgoing: Outgoing,
         limits: Limits,
-    ) -> Result<Answer, Error> {
-        #[cfg_attr(not(feature = "http2"), allow(unused_mut))] // HTTP/2 gives it back
+    ) -> impl Future<Output = Result<Answer, Error>> + Send {
         let mut in_flight = self.enter();
         let repeatable = outgoing.body.is_end_stream() && outgoing.method.is_idempotent();
         let mut watch = Watch::new(limits);
         let mut resends = 0;
-        loop {
-            let lease = match self.pool().plan(resends > 0) {
-                Plan::Use(lease) => lease,
-                // What is rare is boxed, so that it does not make every request's future large.
-                plan => Box::pin(self.wait(plan, limits)).await?,
-            };
-            // Without HTTP/2 there is one kind of connection.
-            #[cfg_attr(not(feature = "http2"), allow(clippy::infallible_destructuring_match))]
-            let mut conn = match lease {
-                Lease::Http1(conn) => conn,
-                #[cfg(feature = "http2")]
-                Lease::Http2(stream) => {
-                    use super::exchange::Failed;
-                    let address = self.connector().address();
-                    let exchange = outgoing.exchange(stream, address, limits, in_flight);
-                    match Box::pin(exchange).await {
-                        Ok(response) => return Ok(Answer::Body(response)),
-                        Err((Failed::Again(again, _), back)) if resends < RESENDS => {
-                            (outgoing, in_flight) = (*again, back);
-                            resends += 1;
-                            continue;
-                        }
-                        Err((Failed::Again(_, error) | Failed::Error(error), _)) => {
-                            return Err(error);
+        // A block and not a function: those keep their arguments twice.
+        async move {
+            loop {
+                let lease = match self.pool().plan(resends > 0) {
+                    Plan::Use(lease) => lease,
+                    // What is rare is boxed, so that it does not make every request's future large.
+                    plan => Box::pin(self.wait(plan, limits)).await?,
+                };
+                // Without HTTP/2 there is one kind of connection.
+                #[cfg_attr(not(feature = "http2"), allow(clippy::infallible_destructuring_match))]
+                let mut conn = match lease {
+                    Lease::Http1(conn) => conn,
+                    #[cfg(feature = "http2")]
+                    Lease::Http2(stream) => {
+                        use super::exchange::Failed;
+                        let address = self.connector().address();
+                        let exchange = outgoing.exchange(stream, address, limits, in_flight);
+                        match Box::pin(exchange).await {
+                            Ok(response) => return Ok(Answer::Body(response)),
+                            Err((Failed::Again(again, _), back)) if resends < RESENDS => {
+                                (outgoing, in_flight) = (*again, back);
+                                resends += 1;
+                                continue;
+                            }
+                            Err((Failed::Again(_, error) | Failed::Error(error), _)) => {
+                                return Err(error);
+                            }
                         }
                     }
+                };
+                conn.begin(&mut outgoing);
+                let sent = poll_fn(|cx| conn.poll_head(cx, &mut outgoing, &mut watch)).await;
+                let failed = match sent {
+                    Ok(response) => return Ok(conn.answer(response, watch, in_flight)),
+                    Err(failed) => failed,
+                };
+                let unseen = match conn.take_back() {
+                    Some(body) if failed.lost => {
+                        outgoing.body = body;
+                        true
+                    }
+                    _ => false,
+                };
+                let again = unseen || failed.lost && repeatable && conn.is_reused();
+                if !again || resends == RESENDS {
+                    return Err(failed.error.with_retryable(unseen));
                 }
-            };
-            conn.begin(&mut outgoing);
-            let sent = poll_fn(|cx| conn.poll_head(cx, &mut outgoing, &mut watch)).await;
-            let failed = match sent {
-                Ok(response) => return Ok(conn.answer(response, watch, in_flight)),
-                Err(failed) => failed,
-            };
-            let unseen = match conn.take_back() {
-                Some(body) if failed.lost => {
-                    outgoing.body = body;
-                    true
-                }
-                _ => false,
-            };
-            let again = unseen || failed.lost && repeatable && conn.is_reused();
-            if !again || resends == RESENDS {
-                return Err(failed.error.with_retryable(unseen));
+                watch.restart();
+                resends += 1;
             }
-            watch.restart();
-            resends += 1;
         }
     }
 

@@ -59,8 +59,7 @@ pub(crate) struct Failed {
 pub(crate) enum Answer {
     Body(Response<Body>),
     /// A 101, and the connection behind it.
-    #[allow(clippy::large_enum_variant)] // moved once, and rarely
-    Switched(Response<()>, Switched),
+    Switched(Box<(Response<()>, Switched)>),
 }
 
 impl Idle {
@@ -141,7 +140,7 @@ impl Http1 {
         in_flight: InFlight,
     ) -> Answer {
         if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
-            return Answer::Switched(response, Switched::new(self, in_flight));
+            return Answer::Switched(Box::new((response, Switched::new(self, in_flight))));
         }
         Answer::Body(match self.conn.take_whole() {
             Some(body) => {
