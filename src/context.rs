@@ -20,7 +20,10 @@ use std::{
     time::Instant,
 };
 
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{
+    HeaderValue,
+    uri::{Authority, PathAndQuery, Scheme},
+};
 use smallvec::SmallVec;
 
 /// What the gateway knows of a request. Clones share the record of how the request fares.
@@ -31,7 +34,7 @@ pub struct RequestContext {
     pub(crate) peer_is_trusted: bool,
     pub(crate) scheme: Option<Scheme>,
     pub(crate) authority: Option<Authority>,
-    pub(crate) request_id: Option<Arc<str>>,
+    pub(crate) request_id: Option<HeaderValue>,
     pub(crate) route: Option<Arc<str>>,
     pub(crate) params: Params,
     pub(crate) deadline: Option<Instant>,
@@ -72,7 +75,7 @@ impl RequestContext {
 
     /// The request's id: the one that a trusted peer sent, or a new one.
     pub fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
+        self.request_id.as_ref()?.to_str().ok()
     }
 
     /// The name of the route that took the request; `None` before the match.
