@@ -141,7 +141,7 @@ fn remove_aliases(headers: &mut HeaderMap, header: &HeaderName) {
 
 /// Continues the request's trace, or begins one.
 fn trace(headers: &mut HeaderMap) -> TraceParent {
-    let is_of_trace = |name: &HeaderName| *name == TRACEPARENT || *name == TRACESTATE;
+    let is_of_trace = |name: &HeaderName| matches!(name.as_str(), "traceparent" | "tracestate");
     // Most requests have neither, and this is cheaper than to look for both.
     let sent = headers.keys().any(is_of_trace).then(|| {
         let sent = TraceParent::of(lines(headers, &TRACEPARENT));

@@ -206,3 +206,37 @@ fn nodes() {
     };
     assert_eq!(quoted.to_string(), r#"host="a\"b\\c""#);
 }
+
+#[test]
+fn an_address_is_written_as_the_standard_library_does() {
+    for octet in 0..=u8::MAX {
+        for address in [
+            Ipv4Addr::new(octet, 0, 10, 255),
+            Ipv4Addr::new(255, 99, octet, octet),
+        ] {
+            assert_eq!(dotted(address).unwrap(), address.to_string());
+        }
+    }
+}
+
+#[test]
+fn a_host_is_shared_or_written() {
+    for (sent, host) in [
+        ("t.example", "t.example"),
+        ("T.example", "t.example"),
+        ("a", ""),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, sent.parse().unwrap());
+        let facts = Facts {
+            host: Some(host),
+            ..Facts::default()
+        };
+        ForwardHeaders::new().apply(&mut headers, &facts);
+        let written = headers.get(X_FORWARDED_HOST).map(HeaderValue::as_bytes);
+        assert_eq!(
+            written,
+            Some(host.as_bytes()).filter(|host| !host.is_empty())
+        );
+    }
+}
