@@ -106,8 +106,7 @@ impl Routes {
         let context = request.extensions().get::<RequestContext>();
         let facts = Facts {
             method: request.method(),
-            host: context
-                .and_then(|context| context.authority().map(|authority| authority.as_str())),
+            host: context.and_then(RequestContext::authority),
             path: request.uri().path(),
             query: request.uri().query(),
             headers: request.headers(),

@@ -151,7 +151,7 @@ impl TemplateFacts for Facts<'_> {
     }
 
     fn host(&self) -> Option<&str> {
-        self.context.authority().map(|authority| authority.host())
+        self.context.host()
     }
 
     fn scheme(&self) -> Option<&str> {

@@ -4,7 +4,7 @@
 //! let facts = Facts {
 //!     client: Some("203.0.113.7".parse()?),
 //!     scheme: "https",
-//!     host: Some("shop.example"),
+//!     host: Some(&HeaderValue::from_static("shop.example")),
 //!     ..Facts::default()
 //! };
 //! let mut headers = HeaderMap::new();
@@ -112,20 +112,15 @@ impl ForwardHeaders {
                 other => token(other),
             }
         });
-        // Mostly the same as `Host`, whose bytes can be shared.
-        let same = |host: &str, value: &&HeaderValue| value.as_bytes() == host.as_bytes();
-        let host = facts.host.and_then(|host| {
-            let sent = headers.get(header::HOST).filter(|value| same(host, value));
-            sent.cloned().or_else(|| token(host))
-        });
-        write(headers, X_FORWARDED_HOST, self.host, |_| host);
+        let host = facts.host.filter(|host| !host.is_empty());
+        write(headers, X_FORWARDED_HOST, self.host, |_| host.cloned());
         write(headers, X_FORWARDED_PREFIX, self.prefix, |_| {
             token(facts.prefix?)
         });
         write(headers, header::FORWARDED, self.forwarded, |action| {
             let element = Element {
                 proto: Some(facts.scheme).filter(|scheme| !scheme.is_empty()),
-                host: facts.host,
+                host: facts.host.and_then(|host| host.to_str().ok()),
                 sender: Some(facts.sender(action).map_or(Node::UNKNOWN, Node::from)),
                 by: facts.by,
             };
@@ -150,7 +145,7 @@ pub struct Facts<'a> {
     /// `http` or `https`.
     pub scheme: &'a str,
     /// Host and port that the client asked for.
-    pub host: Option<&'a str>,
+    pub host: Option<&'a HeaderValue>,
     /// The part of the (canonical) path that a route takes off.
     pub prefix: Option<&'a str>,
     /// How `Forwarded` names this gateway.

@@ -5,10 +5,7 @@ mod trusted;
 
 use std::net::SocketAddr;
 
-use http::{
-    Extensions, HeaderMap, Request, Version, header,
-    uri::{Authority, Scheme},
-};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Version, header, uri::Scheme};
 
 pub(crate) use trusted::TrustedProxies;
 
@@ -82,9 +79,13 @@ impl Door {
             .get::<RequestContext>()
             .and_then(RequestContext::peer);
         let told = peer.and_then(|peer| self.trusted.host(peer.ip(), &headers));
-        let authority = told
-            .or(host)
-            .and_then(|host| Authority::try_from(host.as_str()).ok());
+        let authority = told.or(host).and_then(|at| {
+            // Mostly the same as `Host`, whose bytes can be shared.
+            let field = headers.get(header::HOST);
+            let same = field.filter(|field| field.as_bytes() == at.as_str().as_bytes());
+            same.cloned()
+                .or_else(|| HeaderValue::from_str(at.as_str()).ok())
+        });
         if let Some(uri) = canonicalize_uri(request.uri(), self.path).map_err(|error| {
             Error::new(ErrorKind::BadRequest)
                 .with_detail(error.to_string())
@@ -116,7 +117,7 @@ impl Door {
             client: context.client_ip(),
             peer: context.peer().map(|peer| peer.ip()),
             scheme: context.scheme().map_or("http", Scheme::as_str),
-            host: context.authority().map(Authority::as_str),
+            host: context.authority.as_ref(),
             ..ForwardFacts::default()
         };
         self.forward.apply(headers, &facts);
