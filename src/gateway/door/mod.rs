@@ -5,8 +5,9 @@ mod trusted;
 
 use std::net::SocketAddr;
 
-use http::{Extensions, HeaderMap, HeaderValue, Request, Version, header, uri::Scheme};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Version, uri::Scheme};
 
+use request::{Checked, RequestError, check_request};
 pub(crate) use trusted::TrustedProxies;
 
 use crate::{
@@ -69,9 +70,13 @@ impl Door {
         let version = request.version();
         // Taken out, so that fields and context can be changed side by side.
         let mut headers = std::mem::take(request.headers_mut());
-        let host = request::check_request(request.method(), request.uri(), version, &headers)
-            .map_err(refuse)?;
-        if self.via.is_loop(&headers) {
+        let Checked {
+            host,
+            host_field,
+            is_chunked,
+            has_via,
+        } = check_request(request.method(), request.uri(), version, &headers).map_err(refuse)?;
+        if has_via && self.via.is_loop(&headers) {
             return Err(ErrorKind::Loop.into());
         }
         let peer = request
@@ -81,8 +86,7 @@ impl Door {
         let told = peer.and_then(|peer| self.trusted.host(peer.ip(), &headers));
         let authority = told.or(host).and_then(|at| {
             // Mostly the same as `Host`, whose bytes can be shared.
-            let field = headers.get(header::HOST);
-            let same = field.filter(|field| field.as_bytes() == at.as_str().as_bytes());
+            let same = host_field.filter(|field| field.as_bytes() == at.as_str().as_bytes());
             same.cloned()
                 .or_else(|| HeaderValue::from_str(at.as_str()).ok())
         });
@@ -93,7 +97,7 @@ impl Door {
         })? {
             *request.uri_mut() = uri;
         }
-        if version < Version::HTTP_2 && headers.contains_key(header::TRANSFER_ENCODING) {
+        if version < Version::HTTP_2 && is_chunked {
             let body = std::mem::take(request.body_mut());
             *request.body_mut() = body.strict();
         }
@@ -125,7 +129,7 @@ impl Door {
     }
 }
 
-fn refuse(error: request::RequestError) -> Error {
+fn refuse(error: RequestError) -> Error {
     let kind = match error.status().as_u16() {
         501 => ErrorKind::NotImplemented,
         417 => ErrorKind::ExpectationFailed,
