@@ -198,7 +198,7 @@ impl GatewayBuilder {
         let routes = Arc::new(Routes(table));
         let layers = (!self.layers.is_empty())
             .then(|| self.layers.around(Next::new(Dispatch(routes.clone()))));
-        let relayed = [HeaderName::from_static("x-request-id")];
+        let observe = self.observe.unwrap_or_default();
         let door =
             Door {
                 peer: Some(self.peer.unwrap_or_else(|| {
@@ -207,7 +207,7 @@ impl GatewayBuilder {
                 tls: self.tls,
                 trusted: trusted.read_forwarded(self.reads_forwarded),
                 path: self.path.unwrap_or_default(),
-                owned: OwnedHeaders::new().own(self.owned).relay(relayed),
+                owned: OwnedHeaders::new().own(self.owned).settle(observe.fields()),
                 forward,
                 via,
             };
@@ -219,7 +219,7 @@ impl GatewayBuilder {
             proxy_status,
         });
         Ok(Gateway::new(Pipeline {
-            observe: self.observe.unwrap_or_default(),
+            observe,
             outer: self.outer.around(&inside),
             inside,
             plan,

@@ -93,6 +93,10 @@ impl NextFuture {
     ) -> Self {
         Self(Box::pin(reply))
     }
+
+    pub(crate) fn ready(reply: Result<Response<Body>, Error>) -> Self {
+        Self::new(std::future::ready(reply))
+    }
 }
 
 impl Future for NextFuture {

@@ -2,9 +2,9 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Uri};
 
-use super::{Next, upstream::Ready};
+use super::{Next, NextFuture, upstream::Ready};
 use crate::{
     body::Body,
     clock,
@@ -30,27 +30,28 @@ pub(crate) enum Way {
 }
 
 impl Ended {
-    pub(crate) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
-        let Some(limit) = self.timeout else {
-            return self.go(request).await;
-        };
-        let Some(deadline) = clock::now().checked_add(limit) else {
-            return self.go(request).await;
+    pub(crate) fn call(&self, mut request: Request<Body>) -> NextFuture {
+        let limit = self.timeout;
+        let Some(deadline) = limit.and_then(|limit| clock::now().checked_add(limit)) else {
+            return self.go(request);
         };
         if let Some(context) = request.extensions_mut().get_mut::<RequestContext>() {
             context.limit_deadline(deadline);
         }
+        let reply = self.go(request);
         // The client keeps the deadline to the end of the body; this holds whatever else is on the way to it.
-        match tokio::time::timeout_at(deadline.into(), self.go(request)).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::new(ErrorKind::Deadline)),
-        }
+        NextFuture::new(async move {
+            match tokio::time::timeout_at(deadline.into(), reply).await {
+                Ok(result) => result,
+                Err(_) => Err(Error::new(ErrorKind::Deadline)),
+            }
+        })
     }
 
-    async fn go(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    fn go(&self, request: Request<Body>) -> NextFuture {
         match &self.way {
-            Way::Straight(target) => target.call(request).await,
-            Way::Layered(next) => next.send(request).await,
+            Way::Straight(target) => target.call(request),
+            Way::Layered(next) => next.send(request),
         }
     }
 }
@@ -65,24 +66,39 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
-        let upstream = self.pick(request.headers()).ok_or(ErrorKind::NoEndpoint)?;
-        let Some(rewriter) = &self.rewriter else {
-            return upstream.call(request).await;
+    pub(crate) fn call(&self, request: Request<Body>) -> NextFuture {
+        let Some(upstream) = self.pick(request.headers()) else {
+            return NextFuture::ready(Err(ErrorKind::NoEndpoint.into()));
         };
+        let Some(rewriter) = &self.rewriter else {
+            return upstream.call(request);
+        };
+        let (request, plan) = match self.rewrite(rewriter, request) {
+            Ok(rewritten) => rewritten,
+            Err(error) => return NextFuture::ready(Err(error)),
+        };
+        let reply = upstream.call(request);
+        NextFuture::new(async move {
+            let mut response = reply.await?;
+            plan.apply_response(response.headers_mut())
+                .map_err(|error| Error::new(ErrorKind::Protocol).with_source(error))?;
+            Ok(response)
+        })
+    }
+
+    fn rewrite(
+        &self,
+        rewriter: &Rewriter,
+        request: Request<Body>,
+    ) -> Result<(Request<Body>, Plan), Error> {
         let plan = plan(rewriter, &request)?;
         let (mut parts, body) = request.into_parts();
-        let full = |error| Error::new(ErrorKind::BadRequest).with_source(error);
         plan.apply_request(&mut parts.uri, &mut parts.headers)
-            .map_err(full)?;
+            .map_err(|error| Error::new(ErrorKind::BadRequest).with_source(error))?;
         if let Some(prefix) = plan.stripped() {
             self.forward.apply_prefix(&mut parts.headers, prefix);
         }
-        request = Request::from_parts(parts, body);
-        let mut response = upstream.call(request).await?;
-        plan.apply_response(response.headers_mut())
-            .map_err(|error| Error::new(ErrorKind::Protocol).with_source(error))?;
-        Ok(response)
+        Ok((Request::from_parts(parts, body), plan))
     }
 
     fn pick(&self, headers: &HeaderMap) -> Option<&Ready> {
@@ -135,7 +151,7 @@ impl TemplateFacts for Facts<'_> {
     }
 
     fn host(&self) -> Option<&str> {
-        self.context.authority().map(|authority| authority.host())
+        self.context.host()
     }
 
     fn scheme(&self) -> Option<&str> {

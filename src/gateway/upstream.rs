@@ -64,10 +64,13 @@ pub(crate) enum Ready {
 }
 
 impl Ready {
-    pub(crate) async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    pub(crate) fn call(&self, request: Request<Body>) -> NextFuture {
         match self {
-            Self::Proxy(proxy) => proxy.call(request).await,
-            Self::Next(next) => next.send(request).await,
+            Self::Proxy(proxy) => {
+                let proxy = proxy.clone();
+                NextFuture::new(async move { proxy.call(request).await })
+            }
+            Self::Next(next) => next.send(request),
         }
     }
 }

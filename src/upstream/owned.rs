@@ -6,12 +6,12 @@ use http::HeaderName;
 /// clone.
 ///
 /// A name covers its aliases with `_` for `-` in any place, since some backends read both as one (`X_Forwarded-For`).
-/// `Forwarded`, `X-Real-IP` and everything that starts with `X-Forwarded-` is relayed without being named: believed from
-/// trusted peers only.
+/// `Forwarded`, `X-Real-IP` and everything that starts with `X-Forwarded-` needs no naming: it is believed from trusted
+/// peers only.
 #[derive(Debug, Clone, Default)]
 pub struct OwnedHeaders {
     gateway: Names,
-    relayed: Names,
+    settled: Names,
 }
 
 impl OwnedHeaders {
@@ -28,19 +28,26 @@ impl OwnedHeaders {
         Self { gateway, ..self }
     }
 
-    /// Adds fields that a trusted peer may hand on, such as a request id: removed from anyone else's request.
+    /// Adds fields that the gateway has set before anything is removed, such as a request id: they stay, and only their
+    /// aliases go.
     #[must_use]
-    pub fn relay(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        let relayed = self.relayed.with(names);
-        Self { relayed, ..self }
+    pub fn settle(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        let settled = self.settled.with(names);
+        Self { settled, ..self }
     }
 
     pub(super) fn owner(&self, name: &str) -> Owner {
-        if self.gateway.contains(name) {
+        if self.gateway.find(name).is_some() {
             Owner::Gateway
-        } else if is_forwarded(name) || self.relayed.contains(name) {
+        } else if let Some(is_exact) = self.settled.find(name) {
+            if is_exact {
+                Owner::Settled
+            } else {
+                Owner::Gateway
+            }
+        } else if is_forwarded(name) {
             // Trusted peers write the true name: an alias comes from behind them.
-            if name.contains('_') && !self.relayed.contains_exactly(name) {
+            if name.contains('_') {
                 Owner::Gateway
             } else {
                 Owner::TrustedPeer
@@ -57,6 +64,8 @@ pub(super) enum Owner {
     Client,
     TrustedPeer,
     Gateway,
+    /// Nobody any more: what is there is the gateway's.
+    Settled,
 }
 
 fn is_forwarded(name: &str) -> bool {
@@ -90,16 +99,18 @@ impl Names {
         Self { names, lengths }
     }
 
-    fn contains(&self, name: &str) -> bool {
-        self.lengths & length_bit(name) != 0
-            && self
-                .names
-                .iter()
-                .any(|own| is_alias(name.as_bytes(), own.as_str().as_bytes()))
-    }
-
-    fn contains_exactly(&self, name: &str) -> bool {
-        self.names.iter().any(|own| own == name)
+    /// Whether `name` is one of the names or an alias of one: `Some(true)` is the name itself.
+    fn find(&self, name: &str) -> Option<bool> {
+        if self.lengths & length_bit(name) == 0 {
+            return None;
+        }
+        let names = || self.names.iter().map(HeaderName::as_str);
+        if names().any(|own| own == name) {
+            return Some(true);
+        }
+        names()
+            .any(|own| is_alias(name.as_bytes(), own.as_bytes()))
+            .then_some(false)
     }
 }
 

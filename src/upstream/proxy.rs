@@ -2,7 +2,10 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, Version, header,
+    uri::{Authority, PathAndQuery},
+};
 use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
 
@@ -141,8 +144,8 @@ impl Proxy {
             HostHeader::Keep => {
                 let kept = context
                     .authority()
-                    .or(parts.uri.authority())
-                    .map(|host| HeaderValue::from_str(host.as_str()));
+                    .or(parts.uri.authority().map(Authority::as_str))
+                    .map(HeaderValue::from_str);
                 match kept {
                     Some(Ok(host)) => headers.insert(header::HOST, host),
                     _ if headers.contains_key(header::HOST) => None,

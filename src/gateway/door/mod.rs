@@ -5,11 +5,9 @@ mod trusted;
 
 use std::net::SocketAddr;
 
-use http::{
-    Extensions, HeaderMap, Request, Version, header,
-    uri::{Authority, Scheme},
-};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Version, uri::Scheme};
 
+use request::{Checked, RequestError, check_request};
 pub(crate) use trusted::TrustedProxies;
 
 use crate::{
@@ -68,43 +66,54 @@ impl Door {
     }
 
     /// Refuses what can be read in two ways, makes the path canonical, and replaces what only the gateway may say.
-    pub(crate) fn admit(&self, request: Request<Body>) -> Result<Request<Body>, Error> {
-        let (mut parts, mut body) = request.into_parts();
-        let host = request::check_request(&parts.method, &parts.uri, parts.version, &parts.headers)
-            .map_err(refuse)?;
-        if self.via.is_loop(&parts.headers) {
+    pub(crate) fn admit(&self, request: &mut Request<Body>) -> Result<(), Error> {
+        let version = request.version();
+        // Taken out, so that fields and context can be changed side by side.
+        let mut headers = std::mem::take(request.headers_mut());
+        let Checked {
+            host,
+            host_field,
+            is_chunked,
+            has_via,
+        } = check_request(request.method(), request.uri(), version, &headers).map_err(refuse)?;
+        if has_via && self.via.is_loop(&headers) {
             return Err(ErrorKind::Loop.into());
         }
-        let mut context = parts
-            .extensions
-            .remove::<RequestContext>()
-            .unwrap_or_default();
-        let told = context
-            .peer
-            .and_then(|peer| self.trusted.host(peer.ip(), &parts.headers));
-        if let Some(host) = told.or(host) {
-            context.authority = Authority::try_from(host.as_str()).ok();
-        }
-        if let Some(uri) = canonicalize_uri(&parts.uri, self.path).map_err(|error| {
+        let peer = request
+            .extensions()
+            .get::<RequestContext>()
+            .and_then(RequestContext::peer);
+        let told = peer.and_then(|peer| self.trusted.host(peer.ip(), &headers));
+        let authority = told.or(host).and_then(|at| {
+            // Mostly the same as `Host`, whose bytes can be shared.
+            let same = host_field.filter(|field| field.as_bytes() == at.as_str().as_bytes());
+            same.cloned()
+                .or_else(|| HeaderValue::from_str(at.as_str()).ok())
+        });
+        if let Some(uri) = canonicalize_uri(request.uri(), self.path).map_err(|error| {
             Error::new(ErrorKind::BadRequest)
                 .with_detail(error.to_string())
                 .with_source(error.code())
         })? {
-            parts.uri = uri;
+            *request.uri_mut() = uri;
         }
-        if parts.version < Version::HTTP_2 && parts.headers.contains_key(header::TRANSFER_ENCODING)
-        {
-            body = body.strict();
+        if version < Version::HTTP_2 && is_chunked {
+            let body = std::mem::take(request.body_mut());
+            *request.body_mut() = body.strict();
         }
-        let stripped = strip_request(&mut parts.headers, &self.owned, context.peer_is_trusted);
-        if parts.version == Version::HTTP_11 {
+        let context = request
+            .extensions_mut()
+            .get_or_insert_default::<RequestContext>();
+        let stripped = strip_request(&mut headers, &self.owned, context.peer_is_trusted);
+        if version == Version::HTTP_11 {
             context.upgrade = stripped
                 .upgrade
                 .and_then(|protocol| protocol.to_str().ok().map(Into::into));
         }
-        self.sign(&mut parts.headers, &context, parts.version);
-        parts.extensions.insert(context);
-        Ok(Request::from_parts(parts, body))
+        context.authority = authority;
+        self.sign(&mut headers, context, version);
+        *request.headers_mut() = headers;
+        Ok(())
     }
 
     fn sign(&self, headers: &mut HeaderMap, context: &RequestContext, version: Version) {
@@ -112,7 +121,7 @@ impl Door {
             client: context.client_ip(),
             peer: context.peer().map(|peer| peer.ip()),
             scheme: context.scheme().map_or("http", Scheme::as_str),
-            host: context.authority().map(Authority::as_str),
+            host: context.authority.as_ref(),
             ..ForwardFacts::default()
         };
         self.forward.apply(headers, &facts);
@@ -120,7 +129,7 @@ impl Door {
     }
 }
 
-fn refuse(error: request::RequestError) -> Error {
+fn refuse(error: RequestError) -> Error {
     let kind = match error.status().as_u16() {
         501 => ErrorKind::NotImplemented,
         417 => ErrorKind::ExpectationFailed,
