@@ -151,7 +151,9 @@ impl Connection {
             let mut looked = self.input.len() - length;
             while let Some(end) = head::end(&self.input, looked) {
                 let head = self.input.split_to(end).freeze();
-                let head = head::read(&head, &outgoing.method).map_err(protocol)?;
+                // The request is not sent again once an answer has begun: its map is the answer's.
+                let headers = std::mem::take(&mut outgoing.headers);
+                let head = head::read(&head, &outgoing.method, headers).map_err(protocol)?;
                 if let Some(response) = self.take_head(head, outgoing)? {
                     watch.headed();
                     return Poll::Ready(Ok(response));
@@ -169,7 +171,7 @@ impl Connection {
     fn take_head(
         &mut self,
         head: Head,
-        outgoing: &Outgoing,
+        outgoing: &mut Outgoing,
     ) -> Result<Option<Response<()>>, Failed> {
         let status = head.response.status();
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
@@ -182,6 +184,7 @@ impl Connection {
             {
                 on_continue();
             }
+            outgoing.headers = head.response.into_parts().0.headers;
             return Ok(None);
         }
         self.decoder = head.decoder;

@@ -112,8 +112,14 @@ pub(super) fn end(input: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-/// Reads the head of an answer to `method`. One that leaves room for two readings of where its body ends is refused.
-pub(super) fn read(head: &Bytes, method: &Method) -> Result<Head, Malformed> {
+/// Reads the head of an answer to `method`, with the memory of a map that is no longer needed. A head that leaves room for
+/// two readings of where its body ends is refused.
+pub(super) fn read(
+    head: &Bytes,
+    method: &Method,
+    mut headers: HeaderMap,
+) -> Result<Head, Malformed> {
+    headers.clear();
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let read = httparse::ParserConfig::default()
@@ -135,7 +141,6 @@ pub(super) fn read(head: &Bytes, method: &Method) -> Result<Head, Malformed> {
     if is_old {
         *response.version_mut() = Version::HTTP_10;
     }
-    let headers = response.headers_mut();
     headers.reserve(parsed.headers.len());
     let mut seen = Seen::default();
     for field in parsed.headers.iter() {
@@ -153,6 +158,7 @@ pub(super) fn read(head: &Bytes, method: &Method) -> Result<Head, Malformed> {
     {
         keep_reason(&mut response, head.slice_ref(reason.as_bytes()));
     }
+    *response.headers_mut() = headers;
     let decoder = seen.decoder(method, status, is_old)?;
     let keep = !seen.close && (!is_old || seen.keep_alive) && decoder != Decoder::UntilClose;
     Ok(Head {

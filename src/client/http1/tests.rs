@@ -13,7 +13,11 @@ fn read(head: &str) -> Result<head::Head, Malformed> {
 
 fn read_for(method: Method, text: &str) -> Result<head::Head, Malformed> {
     assert_eq!(head::end(text.as_bytes(), 0), Some(text.len()), "{text:?}");
-    head::read(&Bytes::copy_from_slice(text.as_bytes()), &method)
+    head::read(
+        &Bytes::copy_from_slice(text.as_bytes()),
+        &method,
+        HeaderMap::new(),
+    )
 }
 
 #[test]
@@ -348,7 +352,7 @@ proptest! {
     fn no_bytes_panic(bytes: Vec<u8>) {
         let _ = decode(&[&bytes]);
         if let Some(end) = head::end(&bytes, 0) {
-            let _ = head::read(&Bytes::from(bytes).slice(..end), &Method::GET);
+            let _ = head::read(&Bytes::from(bytes).slice(..end), &Method::GET, HeaderMap::new());
         }
     }
 
@@ -356,6 +360,6 @@ proptest! {
     fn no_head_panics(lines in prop::collection::vec("[ -~\t\r\u{e9}]{0,30}", 0..6)) {
         let text = format!("HTTP/1.1 200 OK\r\n{}\r\n\r\n", lines.join("\r\n"));
         let end = head::end(text.as_bytes(), 0).unwrap();
-        let _ = head::read(&Bytes::from(text).slice(..end), &Method::GET);
+        let _ = head::read(&Bytes::from(text).slice(..end), &Method::GET, HeaderMap::new());
     }
 }
