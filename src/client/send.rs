@@ -74,7 +74,12 @@ impl Client {
             if let Lease::Http1(conn) = &mut lease
                 && !conn.settle().await
             {
+                if resends == RESENDS {
+                    return Err(Error::new(ErrorKind::Connect)
+                        .with_source("each connection ended before it could take the request"));
+                }
                 fresh = true;
+                resends += 1;
                 continue;
             }
             watch.restart();
