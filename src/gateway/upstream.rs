@@ -141,7 +141,8 @@ impl Upstream {
         self.set(|this| this.config.protocol = Protocol::Http2)
     }
 
-    /// How long it may take to have a connection, name resolution and TLS included; then 504. Default: 5 s.
+    /// How long it may take to have a connection, name resolution, TLS and the peer's HTTP/2 SETTINGS included; then
+    /// 504. Default: 5 s.
     pub fn connect_timeout(self, limit: Duration) -> Self {
         self.positive("connect_timeout", limit)
             .set(|this| this.config.connect_timeout = limit)
@@ -192,7 +193,8 @@ impl Upstream {
             .set(|this| this.config.idle_timeout = limit)
     }
 
-    /// How old a connection may get before it is not used for another request. Default: no limit.
+    /// How old a connection may get before it is not used for another request. An HTTP/2 connection that is too old
+    /// counts until its last request has ended. Default: no limit.
     pub fn max_age(self, limit: Duration) -> Self {
         self.positive("max_age", limit)
             .set(|this| this.config.max_age = Some(limit))
