@@ -11,10 +11,10 @@ use std::{
 };
 
 use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::oneshot;
 
-use super::{io::Io, pool::Pool, timer::Timer};
+use super::{ClientConfig, io::Io, pool::Pool, timer::Timer};
 use crate::{
     body::Body,
     clock,
@@ -22,6 +22,12 @@ use crate::{
 };
 
 use link::{Link, Socket};
+
+/// How long a connection may say nothing at all while a request waits, if that request is then given up.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// What is as good as never, and can be added to a moment.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A connection in its pool.
 pub(crate) struct Entry {
@@ -55,12 +61,14 @@ impl Entry {
         self.streams == 0 && now.saturating_duration_since(self.since) >= limit
     }
 
-    pub(crate) fn take(&mut self, pool: Arc<Pool>) -> Stream {
+    pub(crate) fn take(&mut self, pool: Arc<Pool>, now: Instant) -> Stream {
         self.streams += 1;
         Stream {
             tx: self.tx.clone(),
             timer: Timer::new(),
+            heard: self.link.heard(),
             link: self.link.clone(),
+            began: now,
             pool: Some(pool),
             broken: false,
         }
@@ -77,6 +85,9 @@ pub(crate) struct Stream {
     tx: SendRequest<Body>,
     pub(crate) timer: Timer,
     link: Arc<Link>,
+    began: Instant,
+    /// What had been heard when it began.
+    heard: usize,
     pool: Option<Arc<Pool>>,
     broken: bool,
 }
@@ -91,6 +102,15 @@ impl Stream {
         self.broken = true;
     }
 
+    /// It was not answered in time. If nothing else was said meanwhile, the peer may be gone without a word.
+    pub(crate) fn late(&mut self) {
+        self.broken |= self.is_unheard();
+    }
+
+    fn is_unheard(&self) -> bool {
+        self.link.heard() == self.heard
+    }
+
     /// Gives the stream up without a look at the pool, which is locked.
     pub(crate) fn forget(mut self) -> u64 {
         self.pool = None;
@@ -101,19 +121,26 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.take() {
-            pool.end_stream(self.link.id, self.broken);
+            let broken = self.broken
+                || (self.is_unheard()
+                    && clock::now().saturating_duration_since(self.began) >= SILENCE);
+            pool.end_stream(self.link.id, broken);
         }
     }
 }
 
 /// Starts to speak HTTP/2. Ready when the peer has said how many streams it allows, and that they are some.
-pub(crate) async fn open(io: Io, pool: Weak<Pool>) -> Result<Entry, Error> {
+pub(crate) async fn open(io: Io, pool: Weak<Pool>, config: &ClientConfig) -> Result<Entry, Error> {
     let failed = |error: BoxError| Error::new(ErrorKind::Connect).with_source(error);
     let link = Link::new(pool);
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         // What tells that the peer's SETTINGS are there.
-        .initial_max_send_streams(0);
+        .initial_max_send_streams(0)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(config.ping_every.map(|every| every.min(NEVER)))
+        .keep_alive_timeout(config.ping_timeout.min(NEVER))
+        .keep_alive_while_idle(true);
     let socket = Socket::new(io, link.clone());
     let (tx, mut connection) = builder
         .handshake(TokioIo::new(socket))

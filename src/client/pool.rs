@@ -189,7 +189,7 @@ impl Pool {
             #[cfg(feature = "http2")]
             if opened.http2 {
                 let pool = Arc::downgrade(self);
-                let entry = super::http2::open(opened.io, pool).await?;
+                let entry = super::http2::open(opened.io, pool, &self.config).await?;
                 return Ok(Made::Http2(entry));
             }
             Ok(Made::Http1(opened.io))

@@ -109,7 +109,13 @@ impl Client {
                     };
                     return Ok(response.map(|body| download(body, lease, watch, in_flight)));
                 }
-                Err(Failed::Late(error)) => return Err(error),
+                Err(Failed::Late(error)) => {
+                    #[cfg(feature = "http2")]
+                    if let Lease::Http2(stream) = &mut lease {
+                        stream.late();
+                    }
+                    return Err(error);
+                }
                 Err(Failed::Send(error)) => *error,
             };
             let message = error.take_message();
@@ -297,6 +303,9 @@ pub(super) fn upstream_error(error: hyper::Error) -> Error {
     }
     let kind = if error.is_user() {
         ErrorKind::Internal
+    } else if error.is_timeout() {
+        // A PING that nobody answered.
+        ErrorKind::Timeout
     } else if error.is_parse() || is_protocol(&error) {
         ErrorKind::Protocol
     } else {

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{
-    RecvStream, SendStream,
+    Reason, RecvStream, SendStream,
     server::{Connection, SendResponse},
 };
 use http::{Request, Response};
@@ -88,6 +88,82 @@ async fn until(server: &mut Server, told: &Notify) {
 /// An answer whose body is not over.
 fn begin(answer: &mut SendResponse<Bytes>) -> SendStream<Bytes> {
     answer.send_response(Response::new(()), false).unwrap()
+}
+
+/// A backend whose first connection answers one request and is never heard of again.
+async fn vanishes(told: Arc<Notify>) -> (SocketAddr, Arc<AtomicUsize>) {
+    backend(move |number, mut server| {
+        let told = told.clone();
+        async move {
+            if number == 0 {
+                let (_, mut answer) = next(&mut server).await;
+                answer.send_response(Response::new(()), true).unwrap();
+                until(&mut server, &told).await;
+                // Open, and silent.
+                std::future::pending::<()>().await;
+            }
+            answer_all(server).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_connection_that_let_a_request_wait_in_silence_gets_no_other() {
+    let told = Arc::new(Notify::new());
+    let (backend, connections) = vanishes(told.clone()).await;
+    let gateway = gateway(backend, |upstream| {
+        upstream.head_timeout(SHORT).max_connections(1)
+    })
+    .await;
+    assert_eq!(status(gateway, "/a").await, 200);
+    told.notify_one();
+    assert_eq!(status(gateway, "/b").await, 504);
+    assert_eq!(status(gateway, "/c").await, 200);
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_answer_a_ping_is_closed() {
+    let told = Arc::new(Notify::new());
+    let (backend, connections) = vanishes(told.clone()).await;
+    let gateway = gateway(backend, |upstream| {
+        upstream.http2_keep_alive(SHORT, SHORT).max_connections(1)
+    })
+    .await;
+    assert_eq!(status(gateway, "/a").await, 200);
+    told.notify_one();
+    assert_eq!(status(gateway, "/b").await, 504);
+    assert_eq!(status(gateway, "/c").await, 200);
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_answers_others_outlives_a_slow_request() {
+    let slow = Arc::new(Notify::new());
+    let arrived = slow.clone();
+    let (backend, connections) = backend(move |_, mut server| {
+        let arrived = arrived.clone();
+        async move {
+            let mut held = Vec::new();
+            while let Some(Ok((request, mut answer))) = server.accept().await {
+                if request.uri().path() == "/slow" {
+                    held.push(answer);
+                    arrived.notify_one();
+                } else {
+                    answer.send_response(Response::new(()), true).unwrap();
+                }
+            }
+        }
+    })
+    .await;
+    let gateway = gateway(backend, |upstream| upstream.head_timeout(SHORT * 5)).await;
+    let late = tokio::spawn(async move { status(gateway, "/slow").await });
+    slow.notified().await;
+    assert_eq!(status(gateway, "/quick").await, 200);
+    assert_eq!(late.await.unwrap(), 504);
+    assert_eq!(status(gateway, "/quick").await, 200);
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
@@ -180,4 +256,29 @@ async fn a_connection_that_goes_away_counts_until_its_last_stream_has_ended() {
     assert_eq!(held.collect().await.unwrap().to_bytes(), "gone");
     assert_eq!(status(gateway, "/c").await, 200);
     assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_leaves_its_connection_and_a_connection_that_fails_is_replaced() {
+    let (backend, connections) = backend(|_, mut server| async move {
+        while let Some(Ok((request, mut answer))) = server.accept().await {
+            match request.uri().path() {
+                "/reset" => answer.send_reset(Reason::INTERNAL_ERROR),
+                "/abort" => server.abrupt_shutdown(Reason::INTERNAL_ERROR),
+                _ => drop(answer.send_response(Response::new(()), true).unwrap()),
+            }
+        }
+    })
+    .await;
+    let gateway = gateway(backend, |upstream| upstream.max_connections(1)).await;
+    for (path, expected, opened) in [
+        ("/a", 200, 1),
+        ("/reset", 502, 1),
+        ("/a", 200, 1),
+        ("/abort", 502, 1),
+        ("/a", 200, 2),
+    ] {
+        assert_eq!(status(gateway, path).await, expected, "{path}");
+        assert_eq!(connections.load(Ordering::SeqCst), opened, "{path}");
+    }
 }

@@ -23,6 +23,8 @@ pub(super) struct Link {
     pub(super) allowed: AtomicUsize,
     /// Whoever waits to know that.
     pub(super) news: AtomicWaker,
+    /// Goes up with whatever the peer says.
+    heard: AtomicUsize,
     closed: AtomicBool,
 }
 
@@ -34,8 +36,13 @@ impl Link {
             pool,
             allowed: AtomicUsize::new(0),
             news: AtomicWaker::new(),
+            heard: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
         })
+    }
+
+    pub(super) fn heard(&self) -> usize {
+        self.heard.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -43,7 +50,7 @@ impl Link {
     }
 }
 
-/// A socket that says when it is closed.
+/// A socket that notes what is heard on it, and says when it is closed.
 pub(super) struct Socket {
     io: Io,
     link: Arc<Link>,
@@ -71,10 +78,13 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         if read.is_pending() {
             // What was read before has been looked at by now, SETTINGS among it.
             self.link.news.wake();
+        } else if buf.filled().len() > before {
+            self.link.heard.fetch_add(1, Ordering::Relaxed);
         }
         read
     }

@@ -15,7 +15,7 @@ impl Pool {
         state.drain(|entry| entry.is_closed() || self.is_aged(entry.opened, now));
         let most = self.config.max_streams.get();
         let entry = state.http2.iter_mut().find(|entry| entry.has_room(most))?;
-        Some(entry.take(self.clone()))
+        Some(entry.take(self.clone(), now))
     }
 
     pub(super) fn opened_http2(self: &Arc<Self>, mut entry: Entry, opening: Opening) -> Stream {
@@ -23,7 +23,7 @@ impl Pool {
         opening.forget();
         state.opening -= 1;
         state.http1 = false;
-        let stream = entry.take(self.clone());
+        let stream = entry.take(self.clone(), clock::now());
         if entry.is_gone() {
             // It has told so already, when nobody knew it.
             state.open -= 1;

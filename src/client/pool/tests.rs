@@ -265,3 +265,46 @@ async fn whoever_asks_for_a_body_is_heard_on_the_second_connection_too() {
     assert_eq!(fetch(&client, request).await, Ok(200));
     assert_eq!(connections.load(Ordering::SeqCst), 2);
 }
+
+#[cfg(feature = "http2")]
+#[tokio::test]
+async fn a_request_given_up_after_a_long_silence_ends_its_connection() {
+    for (patience, expected) in [(1, 1), (6, 2)] {
+        let arrived = Arc::new(Notify::new());
+        let tell = arrived.clone();
+        let (address, connections) = backend(move |_, stream| {
+            let tell = tell.clone();
+            async move {
+                let mut held = Vec::new();
+                let mut server = h2::server::handshake(stream).await.unwrap();
+                let mut number = 0;
+                while let Some(Ok((_, mut answer))) = server.accept().await {
+                    number += 1;
+                    if number == 2 {
+                        held.push(answer);
+                        tell.notify_one();
+                        continue;
+                    }
+                    answer.send_response(http::Response::new(()), true).unwrap();
+                }
+            }
+        })
+        .await;
+        let client = client(address, |config| {
+            config.protocol = crate::client::Protocol::Http2;
+        });
+        assert_eq!(fetch(&client, get()).await, Ok(200));
+        let silent = {
+            let client = client.clone();
+            tokio::spawn(async move { client.send(get(), Limits::default()).await.map(drop) })
+        };
+        arrived.notified().await;
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(patience)).await;
+        silent.abort();
+        assert!(silent.await.unwrap_err().is_cancelled());
+        tokio::time::resume();
+        assert_eq!(fetch(&client, get()).await, Ok(200));
+        assert_eq!(connections.load(Ordering::SeqCst), expected, "{patience} s");
+    }
+}
