@@ -1,6 +1,6 @@
 //! Opens a connection to an endpoint: resolve, connect, shake hands.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr};
 
 use tokio::net::TcpStream;
 
@@ -52,10 +52,13 @@ impl Connector {
         &self.config
     }
 
-    /// Opens a connection within the connect timeout, TLS handshake and name resolution included.
-    pub(crate) async fn open(&self) -> Result<Opened, Error> {
+    /// Waits for what it takes to have a connection, within the connect timeout.
+    pub(crate) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         let limit = self.config.connect_timeout;
-        match tokio::time::timeout(limit, self.try_open(limit)).await {
+        match tokio::time::timeout(limit, work).await {
             Ok(result) => result,
             Err(_) => {
                 self.addresses.distrust();
@@ -65,7 +68,8 @@ impl Connector {
         }
     }
 
-    async fn try_open(&self, limit: Duration) -> Result<Opened, Error> {
+    /// Opens a connection: name resolution, TCP, and TLS if the address asks for it.
+    pub(crate) async fn open(&self) -> Result<Opened, Error> {
         let failed = |error: io::Error| {
             Error::new(ErrorKind::Connect).with_source(io::Error::new(
                 error.kind(),
@@ -74,7 +78,7 @@ impl Connector {
         };
         let io = match &self.address.place {
             Place::Ip(ip, port) => tcp(SocketAddr::new(*ip, *port)).await.map_err(failed)?,
-            Place::Name(name, port) => self.by_name(name, *port, limit).await?,
+            Place::Name(name, port) => self.by_name(name, *port).await?,
             #[cfg(unix)]
             Place::Unix(path) => Io::Unix(
                 tokio::net::UnixStream::connect(path)
@@ -94,13 +98,14 @@ impl Connector {
     }
 
     /// Tries the name's addresses in turn. None of them may use up the time of all.
-    async fn by_name(&self, name: &str, port: u16, limit: Duration) -> Result<Io, Error> {
+    async fn by_name(&self, name: &str, port: u16) -> Result<Io, Error> {
         let unresolved = |error: io::Error| {
             Error::new(ErrorKind::Resolve)
                 .with_source(io::Error::new(error.kind(), format!("{name}: {error}")))
         };
         let addresses = self.addresses.get(name).await.map_err(unresolved)?;
-        let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+        let share =
+            self.config.connect_timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for ip in addresses.iter() {
             match tokio::time::timeout(share, tcp(SocketAddr::new(*ip, port))).await {

@@ -81,7 +81,10 @@ impl Outgoing {
                     }
                 }));
             }
-            Err(Err(error)) => return Err((Failed::Error(error), in_flight)),
+            Err(Err(error)) => {
+                stream.late();
+                return Err((Failed::Error(error), in_flight));
+            }
             Err(Ok(error)) => error,
         };
         let message = error.take_message();
@@ -196,6 +199,9 @@ fn upstream_error(error: hyper::Error) -> Error {
     }
     let kind = if error.is_user() {
         ErrorKind::Internal
+    } else if error.is_timeout() {
+        // A PING that nobody answered.
+        ErrorKind::Timeout
     } else if error.is_parse() {
         ErrorKind::Protocol
     } else {

@@ -66,6 +66,11 @@ pub(crate) struct ClientConfig {
     pub(crate) max_age: Option<Duration>,
     #[cfg_attr(not(feature = "http2"), allow(dead_code))]
     pub(crate) max_streams: NonZeroUsize,
+    /// How long an HTTP/2 connection may be silent before it is asked for a sign of life. `None`: for ever.
+    #[cfg_attr(not(feature = "http2"), allow(dead_code))]
+    pub(crate) ping_every: Option<Duration>,
+    #[cfg_attr(not(feature = "http2"), allow(dead_code))]
+    pub(crate) ping_timeout: Duration,
     pub(crate) resolve_every: Duration,
 }
 
@@ -80,6 +85,9 @@ impl Default for ClientConfig {
             idle_timeout: Duration::from_secs(60),
             max_age: None,
             max_streams: NonZeroUsize::new(100).unwrap_or(NonZeroUsize::MIN),
+            // More often, and servers that allow one in five minutes (as gRPC's do) end the connection.
+            ping_every: Some(Duration::from_secs(5 * 60)),
+            ping_timeout: Duration::from_secs(10),
             resolve_every: Duration::from_secs(30),
         }
     }

@@ -4,8 +4,14 @@
 //! connections there are, one more connection when the streams run out. Both under one hard cap, with a bounded queue
 //! in front of it. Whatever is taken comes back when it is dropped, wherever the request ends.
 
+mod slot;
+mod state;
+#[cfg(feature = "http2")]
+mod streams;
+#[cfg(test)]
+mod tests;
+
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -15,39 +21,23 @@ use tokio::sync::oneshot;
 #[cfg(feature = "http2")]
 use super::http2::{Entry, Stream};
 use super::{
-    ClientConfig,
+    ClientConfig, Protocol,
     connect::Connector,
     http1::{Http1, Idle},
+    io::Io,
 };
 use crate::{
     clock,
     error::{Error, ErrorKind},
 };
 
+use slot::Opening;
+pub(crate) use slot::Slot;
+use state::{Grant, State, Waiter};
+
 pub(crate) struct Pool {
     config: ClientConfig,
     state: Mutex<State>,
-}
-
-struct State {
-    mode: Mode,
-    /// Connections there are, idle ones and those being opened included.
-    open: usize,
-    /// The one that was used last stands at the back.
-    idle: VecDeque<Idle>,
-    #[cfg(feature = "http2")]
-    http2: Vec<Entry>,
-    waiting: VecDeque<oneshot::Sender<Grant>>,
-    reaping: bool,
-}
-
-/// What the endpoint speaks, once it is known.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Unknown,
-    Http1,
-    #[cfg(feature = "http2")]
-    Http2,
 }
 
 /// What a request sends itself through.
@@ -57,43 +47,27 @@ pub(crate) enum Lease {
     Http2(Stream),
 }
 
-/// What the first in the queue gets.
-pub(crate) enum Grant {
-    Http1(Http1),
-    #[cfg(feature = "http2")]
-    Http2(Stream),
-    /// Leave to open a connection.
-    Slot(Slot),
-    Failed(Error),
-}
-
 /// How a request gets a connection.
 pub(crate) enum Plan {
     Use(Lease),
-    Open(Slot),
+    Open(Opening),
     Wait(oneshot::Receiver<Grant>),
     Refuse,
 }
 
+/// A connection that is open, and what it speaks.
+enum Made {
+    Http1(Io),
+    #[cfg(feature = "http2")]
+    Http2(Entry),
+}
+
 impl Pool {
     pub(crate) fn new(config: ClientConfig) -> Arc<Self> {
-        let mode = match config.protocol {
-            super::Protocol::Http1 => Mode::Http1,
-            #[cfg(feature = "http2")]
-            super::Protocol::Http2 => Mode::Http2,
-            _ => Mode::Unknown,
-        };
+        let http1 = config.protocol == Protocol::Http1;
         Arc::new(Self {
             config,
-            state: Mutex::new(State {
-                mode,
-                open: 0,
-                idle: VecDeque::new(),
-                #[cfg(feature = "http2")]
-                http2: Vec::new(),
-                waiting: VecDeque::new(),
-                reaping: false,
-            }),
+            state: Mutex::new(State::new(http1)),
         })
     }
 
@@ -105,15 +79,19 @@ impl Pool {
     ) -> Result<Lease, Error> {
         match plan {
             Plan::Use(lease) => Ok(lease),
-            Plan::Open(slot) => self.open(connector, slot).await,
+            Plan::Open(opening) => self.open(connector, opening).await,
             Plan::Refuse => Err(Error::new(ErrorKind::Saturated)),
-            Plan::Wait(grant) => {
+            Plan::Wait(receiver) => {
                 let limit = self.config.max_wait;
-                match tokio::time::timeout(limit, grant).await {
+                let mut turn = Turn {
+                    pool: self,
+                    receiver,
+                };
+                match tokio::time::timeout(limit, &mut turn.receiver).await {
                     Ok(Ok(Grant::Http1(conn))) => Ok(Lease::Http1(conn)),
                     #[cfg(feature = "http2")]
                     Ok(Ok(Grant::Http2(stream))) => Ok(Lease::Http2(stream)),
-                    Ok(Ok(Grant::Slot(slot))) => self.open(connector, slot).await,
+                    Ok(Ok(Grant::Open(opening))) => self.open(connector, opening).await,
                     Ok(Ok(Grant::Failed(error))) => Err(error),
                     Ok(Err(_)) | Err(_) => {
                         Err(Error::new(ErrorKind::Saturated).with_source(format!(
@@ -131,29 +109,36 @@ impl Pool {
         let mut guard = self.lock();
         let state = &mut *guard;
         #[cfg(feature = "http2")]
-        if state.mode != Mode::Http1
+        if !state.http2.is_empty()
             && let Some(stream) = self.stream(state)
         {
             return Plan::Use(Lease::Http2(stream));
         }
         if !fresh && let Some(idle) = self.reusable(state) {
-            return Plan::Use(Lease::Http1(Http1::reuse(idle, self.slot())));
+            return Plan::Use(Lease::Http1(Http1::reuse(idle, Slot::new(self.clone()))));
         }
-        if state.may_open(self.config.max_connections.get()) {
-            state.open += 1;
-            return Plan::Open(self.slot());
+        if !state.may_open(self.config.max_connections.get()) {
+            // At the cap, an idle connection gives its place to a fresh one.
+            let oldest = if fresh { state.idle.pop_front() } else { None };
+            if oldest.is_none() {
+                return self.queue(state, fresh);
+            }
+            state.open -= 1;
         }
-        if fresh && let Some(oldest) = state.idle.pop_front() {
-            // At the cap: an idle connection gives its place to the fresh one.
-            drop(oldest);
-            return Plan::Open(self.slot());
-        }
-        state.waiting.retain(|waiter| !waiter.is_closed());
+        state.open += 1;
+        state.opening += 1;
+        Plan::Open(Opening::new(self.clone()))
+    }
+
+    fn queue(&self, state: &mut State, fresh: bool) -> Plan {
         if state.waiting.len() >= self.config.max_waiting {
-            return Plan::Refuse;
+            state.waiting.retain(|waiter| !waiter.sender.is_closed());
+            if state.waiting.len() >= self.config.max_waiting {
+                return Plan::Refuse;
+            }
         }
         let (sender, receiver) = oneshot::channel();
-        state.waiting.push_back(sender);
+        state.waiting.push_back(Waiter { sender, fresh });
         Plan::Wait(receiver)
     }
 
@@ -180,68 +165,91 @@ impl Pool {
             .is_some_and(|age| now.saturating_duration_since(opened) >= age)
     }
 
-    async fn open(self: &Arc<Self>, connector: &Connector, slot: Slot) -> Result<Lease, Error> {
-        let opened = match connector.open().await {
-            Ok(opened) => opened,
-            Err(error) => return Err(slot.failed(error)),
-        };
-        #[cfg(feature = "http2")]
-        if opened.http2 {
-            return match super::http2::open(opened.io, Arc::downgrade(self)).await {
-                Ok(entry) => Ok(Lease::Http2(self.opened_http2(entry, slot))),
-                Err(error) => Err(slot.failed(error)),
-            };
+    async fn open(
+        self: &Arc<Self>,
+        connector: &Connector,
+        opening: Opening,
+    ) -> Result<Lease, Error> {
+        let made = connector.in_time(async {
+            let opened = connector.open().await?;
+            #[cfg(feature = "http2")]
+            if opened.http2 {
+                let pool = Arc::downgrade(self);
+                let entry = super::http2::open(opened.io, pool, &self.config).await?;
+                return Ok(Made::Http2(entry));
+            }
+            Ok(Made::Http1(opened.io))
+        });
+        match made.await {
+            Err(error) => Err(opening.failed(error)),
+            Ok(Made::Http1(io)) => {
+                let slot = self.opened_http1(opening);
+                Ok(Lease::Http1(Http1::open(io, slot, clock::now())))
+            }
+            #[cfg(feature = "http2")]
+            Ok(Made::Http2(entry)) => Ok(Lease::Http2(self.opened_http2(entry, opening))),
         }
-        self.opened_http1();
-        Ok(Lease::Http1(Http1::open(opened.io, slot, clock::now())))
     }
 
     /// The endpoint speaks HTTP/1: those who waited to know it may open connections of their own.
-    fn opened_http1(self: &Arc<Self>) {
+    fn opened_http1(self: &Arc<Self>, opening: Opening) -> Slot {
         let mut state = self.lock();
-        if state.mode == Mode::Unknown {
-            state.mode = Mode::Http1;
-            while state.open < self.config.max_connections.get() && !state.waiting.is_empty() {
-                state.open += 1;
-                if state
-                    .grant(Grant::Slot(self.slot()))
-                    .is_some_and(Grant::forget)
-                {
-                    state.open -= 1;
-                }
-            }
-        }
+        opening.forget();
+        state.opening -= 1;
+        state.http1 = true;
+        self.hand_on(&mut state);
+        Slot::new(self.clone())
     }
 
     /// Takes back a connection that can serve another request.
-    pub(crate) fn release(self: &Arc<Self>, conn: Http1) {
+    pub(crate) fn release(self: &Arc<Self>, mut conn: Http1) {
+        conn.used();
         let now = clock::now();
         if self.is_aged(conn.opened(), now) {
             return;
         }
-        let mut state = self.lock();
-        let conn = if state.waiting.is_empty() {
-            conn
-        } else {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if let Some(first) = state.first() {
+            if first.fresh {
+                // It gets the place and not the connection, as if it had found this one idle.
+                drop(conn.into_idle(now));
+                state.open -= 1;
+                return self.hand_on(state);
+            }
             match state.grant(Grant::Http1(conn)) {
-                Some(Grant::Http1(conn)) => conn,
+                Some(Grant::Http1(back)) => conn = back,
                 _ => return,
             }
-        };
-        let idle = conn.into_idle(now);
-        state.idle.push_back(idle);
-        if !state.reaping {
-            state.reaping = true;
-            tokio::spawn(reap(Arc::downgrade(self), self.config.idle_timeout));
         }
-    }
-
-    fn slot(self: &Arc<Self>) -> Slot {
-        Slot(Some(self.clone()))
+        state.idle.push_back(conn.into_idle(now));
+        self.watch(state);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives free places under the cap to those who wait.
+    fn hand_on(self: &Arc<Self>, state: &mut State) {
+        while state.may_open(self.config.max_connections.get()) && state.first().is_some() {
+            state.open += 1;
+            state.opening += 1;
+            let opening = Opening::new(self.clone());
+            if let Some(Grant::Open(opening)) = state.grant(Grant::Open(opening)) {
+                opening.forget();
+                state.open -= 1;
+                state.opening -= 1;
+            }
+        }
+    }
+
+    /// Has someone look after what is idle.
+    fn watch(self: &Arc<Self>, state: &mut State) {
+        if !state.reaping {
+            state.reaping = true;
+            tokio::spawn(reap(Arc::downgrade(self), self.config.idle_timeout));
+        }
     }
 
     /// Drops what has been idle for too long; says whether anything is left to watch.
@@ -254,189 +262,28 @@ impl Pool {
             .retain_mut(|idle| !self.is_stale(idle, now) && !idle.is_closed());
         state.idle.iter_mut().for_each(Idle::rest);
         state.open -= before - state.idle.len();
+        state.reaping = !state.idle.is_empty();
         #[cfg(feature = "http2")]
-        self.reap_http2(&mut state, now);
+        {
+            self.reap_http2(&mut state, now);
+            state.reaping |= !state.http2.is_empty();
+        }
         self.hand_on(&mut state);
-        #[cfg(feature = "http2")]
-        let watched = !state.idle.is_empty() || !state.http2.is_empty();
-        #[cfg(not(feature = "http2"))]
-        let watched = !state.idle.is_empty();
-        state.reaping = watched;
-        watched
-    }
-
-    /// Gives free places under the cap to those who wait.
-    fn hand_on(self: &Arc<Self>, state: &mut State) {
-        state.waiting.retain(|waiter| !waiter.is_closed());
-        while !state.waiting.is_empty() && state.may_open(self.config.max_connections.get()) {
-            state.open += 1;
-            if state
-                .grant(Grant::Slot(self.slot()))
-                .is_some_and(Grant::forget)
-            {
-                state.open -= 1;
-            }
-        }
+        state.reaping
     }
 }
 
-#[cfg(feature = "http2")]
-impl Pool {
-    /// A stream on a connection that has one left.
-    fn stream(self: &Arc<Self>, state: &mut State) -> Option<Stream> {
-        let now = clock::now();
-        let before = state.http2.len();
-        state
-            .http2
-            .retain(|entry| !entry.is_closed() && !self.is_aged(entry.opened, now));
-        state.open -= before - state.http2.len();
-        let most = self.config.max_streams.get();
-        let entry = state.http2.iter_mut().find(|entry| entry.has_room(most))?;
-        Some(entry.take(self.clone()))
-    }
-
-    fn opened_http2(self: &Arc<Self>, mut entry: Entry, slot: Slot) -> Stream {
-        let mut state = self.lock();
-        slot.keep();
-        state.mode = Mode::Http2;
-        let stream = entry.take(self.clone());
-        state.http2.push(entry);
-        self.distribute(&mut state);
-        if !state.reaping {
-            state.reaping = true;
-            tokio::spawn(reap(Arc::downgrade(self), self.config.idle_timeout));
-        }
-        stream
-    }
-
-    /// A connection has learnt how many streams its peer allows.
-    pub(crate) fn learnt(self: &Arc<Self>) {
-        let mut state = self.lock();
-        self.distribute(&mut state);
-    }
-
-    /// Gives streams, and then leave to open a connection, to those who wait.
-    fn distribute(self: &Arc<Self>, state: &mut State) {
-        state.waiting.retain(|waiter| !waiter.is_closed());
-        while !state.waiting.is_empty() {
-            let Some(stream) = self.stream(state) else {
-                break;
-            };
-            if let Some(Grant::Http2(stream)) = state.grant(Grant::Http2(stream)) {
-                state.give_back(stream.forget());
-            }
-        }
-        self.hand_on(state);
-    }
-
-    /// A stream has ended; its connection is not to be used again if it is `broken`.
-    pub(crate) fn end_stream(self: &Arc<Self>, id: u64, broken: bool) {
-        let mut state = self.lock();
-        state.give_back(id);
-        if broken {
-            let before = state.http2.len();
-            state.http2.retain(|entry| entry.id != id);
-            state.open -= before - state.http2.len();
-        }
-        if !state.waiting.is_empty() {
-            self.distribute(&mut state);
-        }
-    }
-
-    fn reap_http2(&self, state: &mut State, now: Instant) {
-        let before = state.http2.len();
-        let limit = self.config.idle_timeout;
-        state
-            .http2
-            .retain(|entry| !entry.is_closed() && !entry.is_idle(now, limit));
-        state.open -= before - state.http2.len();
-    }
+/// A place in the queue. A connection that was given to someone who had just gone is not lost.
+struct Turn<'a> {
+    pool: &'a Arc<Pool>,
+    receiver: oneshot::Receiver<Grant>,
 }
 
-impl State {
-    /// Under the cap, and not while a connection is on its way that may have room for many.
-    fn may_open(&self, cap: usize) -> bool {
-        let wait = match self.mode {
-            Mode::Unknown => self.open > 0,
-            Mode::Http1 => false,
-            #[cfg(feature = "http2")]
-            Mode::Http2 => self.open > self.http2.len() || self.http2.iter().any(Entry::is_new),
-        };
-        !wait && self.open < cap
-    }
-
-    /// Gives to the first who still waits, or back.
-    fn grant(&mut self, mut grant: Grant) -> Option<Grant> {
-        while let Some(waiter) = self.waiting.pop_front() {
-            match waiter.send(grant) {
-                Ok(()) => return None,
-                Err(back) => grant = back,
-            }
-        }
-        Some(grant)
-    }
-
-    #[cfg(feature = "http2")]
-    fn give_back(&mut self, id: u64) {
-        if let Some(entry) = self.http2.iter_mut().find(|entry| entry.id == id) {
-            entry.give_back(clock::now());
-        }
-    }
-}
-
-impl Grant {
-    /// Lets go of a slot that nobody took, without a look at the pool, which is locked. True: its place is to be
-    /// counted down.
-    fn forget(self) -> bool {
-        match self {
-            Self::Slot(slot) => {
-                slot.keep();
-                true
-            }
-            _ => false,
-        }
-    }
-}
-
-/// Leave to have one connection, counted against the cap until it is dropped.
-pub(crate) struct Slot(Option<Arc<Pool>>);
-
-impl Slot {
-    pub(crate) fn pool(&self) -> Option<&Arc<Pool>> {
-        self.0.as_ref()
-    }
-
-    /// The connection is counted by the pool from here on.
-    pub(crate) fn keep(mut self) {
-        self.0 = None;
-    }
-
-    /// No connection came of it. If there is none at all, those who wait would wait in vain.
-    fn failed(mut self, error: Error) -> Error {
-        let Some(pool) = self.0.take() else {
-            return error;
-        };
-        let mut state = pool.lock();
-        state.open -= 1;
-        if state.open > 0 {
-            pool.hand_on(&mut state);
-            return error;
-        }
-        let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
-        for waiter in waiting {
-            let _ = waiter.send(Grant::Failed(error.clone()));
-        }
-        error
-    }
-}
-
-impl Drop for Slot {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if let Some(pool) = self.0.take() {
-            let mut state = pool.lock();
-            state.open -= 1;
-            pool.hand_on(&mut state);
+        self.receiver.close();
+        if let Ok(Grant::Http1(conn)) = self.receiver.try_recv() {
+            self.pool.release(conn);
         }
     }
 }

@@ -72,6 +72,16 @@ impl Client {
                         }
                     }
                 };
+                if !conn.is_reused() && conn.is_closed() {
+                    // The peer hung up together with the end of the handshake.
+                    if resends == RESENDS {
+                        return Err(Error::new(ErrorKind::Connect).with_source(
+                            "each connection ended before it could take the request",
+                        ));
+                    }
+                    resends += 1;
+                    continue;
+                }
                 conn.begin(&mut outgoing);
                 let sent = poll_fn(|cx| conn.poll_head(cx, &mut outgoing, &mut watch)).await;
                 let failed = match sent {

@@ -34,6 +34,7 @@ use crate::{
 /// | response head timeout, whole timeout | none |
 /// | connections for each endpoint and runtime | 1024, and 1024 requests that wait at most 5 s for one |
 /// | an idle connection is closed after | 60 s |
+/// | a silent HTTP/2 connection is asked for a sign of life after | 5 minutes, and closed 10 s later |
 /// | names are resolved again after | 30 s, or when no address worked |
 /// | `Host` | the endpoint's |
 /// | upgrades | `websocket` |
@@ -144,7 +145,8 @@ impl Upstream {
         self.set(|this| this.config.protocol = Protocol::Http2)
     }
 
-    /// How long it may take to have a connection, name resolution and TLS included; then 504. Default: 5 s.
+    /// How long it may take to have a connection, name resolution, TLS and the peer's HTTP/2 SETTINGS included; then
+    /// 504. Default: 5 s.
     pub fn connect_timeout(self, limit: Duration) -> Self {
         self.positive("connect_timeout", limit)
             .set(|this| this.config.connect_timeout = limit)
@@ -195,7 +197,8 @@ impl Upstream {
             .set(|this| this.config.idle_timeout = limit)
     }
 
-    /// How old a connection may get before it is not used for another request. Default: no limit.
+    /// How old a connection may get before it is not used for another request. An HTTP/2 connection that is too old
+    /// counts until its last request has ended. Default: no limit.
     pub fn max_age(self, limit: Duration) -> Self {
         self.positive("max_age", limit)
             .set(|this| this.config.max_age = Some(limit))
@@ -211,6 +214,23 @@ impl Upstream {
                 .push("max_streams is 0; it is at least 1".to_owned()),
         }
         self.set(|_| {})
+    }
+
+    /// How long an HTTP/2 connection may say nothing, in use or not, before it is sent a PING (RFC 9113, section 6.7),
+    /// and how long the peer may take to acknowledge it; then the connection is closed, and its requests get 504.
+    /// `None`: no PINGs. Default: 5 minutes, 10 s.
+    ///
+    /// Ask backends before you make it shorter: many gRPC servers take more than a few PINGs within five minutes for an
+    /// attack, and end the connection with `ENHANCE_YOUR_CALM`. Without PINGs, too, a connection gets no more requests
+    /// when one was late on it, or was given up after 5 s, and nothing at all was heard meanwhile.
+    #[cfg(feature = "http2")]
+    pub fn http2_keep_alive(self, every: impl Into<Option<Duration>>, limit: Duration) -> Self {
+        let every = every.into();
+        self.positive("http2_keep_alive", every.unwrap_or(limit).min(limit))
+            .set(|this| {
+                this.config.ping_every = every;
+                this.config.ping_timeout = limit;
+            })
     }
 
     /// How long a resolved name is good for. Default: 30 s.

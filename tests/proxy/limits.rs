@@ -226,6 +226,40 @@ async fn the_heads_time_begins_when_the_body_is_sent() {
 }
 
 #[tokio::test]
+async fn a_slow_body_is_no_late_answer() {
+    use tokio::io::AsyncReadExt;
+    let half = std::sync::Arc::new(tokio::sync::Notify::new());
+    let arrived = half.clone();
+    let backend = support::raw_backend(move |_, mut stream| {
+        let arrived = arrived.clone();
+        async move {
+            if support::read_head(&mut stream).await.starts_with("GET") {
+                return std::future::pending().await;
+            }
+            let mut body = [0; 5];
+            stream.read_exact(&mut body).await.unwrap();
+            arrived.notify_one();
+            stream.read_exact(&mut body).await.unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+        }
+    })
+    .await;
+    let upstream = Upstream::http([format!("http://{backend}")]).unwrap();
+    let address = gateway(upstream.head_timeout(Duration::from_millis(200))).await;
+    let mut slow = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = b"POST /a HTTP/1.1\r\nHost: t.example\r\nContent-Length: 10\r\n\r\nhello";
+    slow.write_all(head).await.unwrap();
+    half.notified().await;
+    // One whole limit passes while the body is on its way.
+    let other = support::send(address, support::request("GET", "/b")).await;
+    assert_eq!(other.status(), 504);
+    slow.write_all(b"world").await.unwrap();
+    let answer = support::read_head(&mut slow).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_prefix_is_told_only_when_it_shall_be() {
     use tower_gateway::{ForwardAction, ForwardHeaders};
     let app = axum::Router::new().fallback(|headers: http::HeaderMap| async move {

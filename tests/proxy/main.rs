@@ -2,8 +2,10 @@
 //! requests that try to smuggle others.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod fallback;
 mod http2;
 mod limits;
+mod pool;
 mod support;
 mod tls;
 

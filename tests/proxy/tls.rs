@@ -1,7 +1,14 @@
 //! TLS to backends, and `Expect: 100-continue` from end to end.
 #![cfg(feature = "tls")]
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -58,6 +65,39 @@ async fn backend(protocols: &[&[u8]]) -> (SocketAddr, String) {
         }
     });
     (address, pem)
+}
+
+#[tokio::test]
+async fn a_backend_that_hangs_up_after_each_handshake_is_tried_three_times() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    // In TLS 1.2 the server has the last word, and its end arrives together with it: before the first request.
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&tokio_rustls::rustls::version::TLS12])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    // Not so in a session that is resumed.
+    config.session_storage = Arc::new(tokio_rustls::rustls::server::NoServerSessionStorage {});
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let handshakes = Arc::new(AtomicUsize::new(0));
+    let count = handshakes.clone();
+    let address = support::raw_backend(move |_, stream| {
+        let (acceptor, count) = (acceptor.clone(), count.clone());
+        async move {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+            let _ = stream.shutdown().await;
+        }
+    })
+    .await;
+    let upstream = Upstream::http([format!("https://localhost:{}", address.port())]).unwrap();
+    let asked = ask(upstream.tls_authority(certified.cert.pem()));
+    let soon = tokio::time::timeout(Duration::from_secs(5), asked);
+    assert_eq!(soon.await.expect("an end of it").0, 502);
+    assert_eq!(handshakes.load(Ordering::SeqCst), 3);
 }
 
 async fn ask(upstream: Upstream) -> (u16, String) {

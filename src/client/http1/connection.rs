@@ -43,7 +43,7 @@ pub(super) struct Connection {
     keep: bool,
     pub(super) timer: Timer,
     pub(super) opened: Instant,
-    /// It has served a request: the next one may meet its end.
+    /// It has served a request before.
     pub(super) served: bool,
     interim: u8,
     /// Why the request could not be sent to its end. An answer may have come all the same.

@@ -99,9 +99,19 @@ impl Http1 {
         }
     }
 
+    /// Looks for the peer's farewell, before anything is sent.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        !self.conn.is_quiet()
+    }
+
     /// Whether it has served a request before.
     pub(crate) fn is_reused(&self) -> bool {
         self.conn.served
+    }
+
+    /// It has served a request: the next one may meet its end.
+    pub(crate) fn used(&mut self) {
+        self.conn.served = true;
     }
 
     pub(crate) fn opened(&self) -> Instant {
@@ -152,8 +162,7 @@ impl Http1 {
     }
 
     /// The answer is over: back to the pool, if the connection can serve another request.
-    fn finish(mut self) {
-        self.conn.served = true;
+    fn finish(self) {
         if self.conn.is_reusable()
             && let Some(pool) = self.pool().cloned()
         {
