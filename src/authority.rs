@@ -24,7 +24,7 @@ impl<'a> HostPort<'a> {
     /// Reads `text`, or `None` when it is anything else than a host and an optional port.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        let (host, port) = if text.starts_with('[') {
+        let (host, port) = if text.as_bytes().first() == Some(&b'[') {
             let (host, port) = text.split_at(text.find(']')? + 1);
             host[1..host.len() - 1].parse::<Ipv6Addr>().ok()?;
             (host, port)
@@ -33,10 +33,10 @@ impl<'a> HostPort<'a> {
             let (host, port) = text.split_at(colon.unwrap_or(text.len()));
             (name(host)?, port)
         };
-        let port = match port.strip_prefix(':') {
-            Some(digits) => Some(parse_port(digits)?),
-            None if port.is_empty() => None,
-            None => return None,
+        let port = match port.as_bytes() {
+            [] => None,
+            [b':', digits @ ..] => Some(parse_port(digits)?),
+            _ => return None,
         };
         Some(Self { text, host, port })
     }
@@ -75,7 +75,7 @@ impl<'a> HostPort<'a> {
 /// and `2130706433` for one too.
 fn name(host: &str) -> Option<&str> {
     const LONGEST: usize = 253;
-    let name = host.strip_suffix('.').unwrap_or(host);
+    let name = host.strip_suffix(".").unwrap_or(host);
     if name.len() > LONGEST {
         return None;
     }
@@ -95,10 +95,17 @@ const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
 }
 
-fn parse_port(digits: &str) -> Option<u16> {
-    // `u16::from_str` takes a sign.
-    let is_port = digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|port| is_port && *port != 0)
+/// Not `u16::from_str`, which takes a sign.
+fn parse_port(digits: &[u8]) -> Option<u16> {
+    if digits.len() > 5 {
+        return None;
+    }
+    let port = digits.iter().try_fold(0, |port: u32, digit| {
+        digit
+            .is_ascii_digit()
+            .then(|| port * 10 + u32::from(digit - b'0'))
+    })?;
+    u16::try_from(port).ok().filter(|port| *port != 0)
 }
 
 #[cfg(test)]

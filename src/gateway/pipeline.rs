@@ -147,6 +147,7 @@ impl Inside {
         reply.unwrap_or_else(|error| self.reject(error))
     }
 
+    /// The same, but what fails behind the door is still to be answered.
     fn open(&self, mut request: Request<Body>) -> NextFuture {
         if let Err(error) = self.door.admit(&mut request) {
             let mut response = self.reject(error);
