@@ -4,6 +4,7 @@
 
 mod http2;
 mod limits;
+mod matching;
 mod support;
 mod tls;
 
