@@ -5,6 +5,7 @@
 mod http2;
 mod limits;
 mod matching;
+mod rewriting;
 mod support;
 mod tls;
 
