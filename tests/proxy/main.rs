@@ -6,6 +6,7 @@ mod http2;
 mod limits;
 mod matching;
 mod rewriting;
+mod splitting;
 mod support;
 mod tls;
 
