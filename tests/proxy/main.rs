@@ -5,6 +5,7 @@
 mod http2;
 mod limits;
 mod matching;
+mod peers;
 mod rewriting;
 mod splitting;
 mod support;
