@@ -5,6 +5,7 @@
 mod advisories;
 mod http2;
 mod limits;
+mod logging;
 mod matching;
 mod peers;
 mod rewriting;
