@@ -4,6 +4,7 @@
 
 mod advisories;
 mod http2;
+mod layers;
 mod limits;
 mod logging;
 mod matching;
