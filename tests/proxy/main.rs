@@ -13,6 +13,7 @@ mod rewriting;
 mod splitting;
 mod support;
 mod tls;
+mod upstreams;
 
 use std::{
     convert::Infallible,
