@@ -11,7 +11,7 @@
 
 use std::{
     any::Any,
-    fmt,
+    fmt, io,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -205,7 +205,7 @@ where
 /// What an error of a client's body means: over a limit, gone, or against the protocol.
 fn foreign_error(error: BoxError) -> Error {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
-    let mut kind = ErrorKind::ClientGone;
+    let mut kind = None;
     while let Some(current) = next {
         if let Some(own) = current.downcast_ref::<Error>() {
             return own.clone();
@@ -215,23 +215,36 @@ fn foreign_error(error: BoxError) -> Error {
         }
         if let Some(hyper) = current.downcast_ref::<hyper::Error>() {
             let gone = hyper.is_incomplete_message() || hyper.is_closed() || hyper.is_canceled();
-            kind = if gone || !breaks_protocol(hyper) {
+            kind = Some(if gone || !breaks_protocol(hyper) {
                 ErrorKind::ClientGone
             } else {
                 ErrorKind::BadRequest
-            };
+            });
+        }
+        if let Some(io) = current.downcast_ref::<io::Error>()
+            && kind.is_none()
+            && !is_of_connection(io.kind())
+        {
+            // A layer that reads the body, such as a decompression, does not understand it.
+            kind = Some(ErrorKind::BadRequest);
         }
         next = current.source();
     }
-    Error::new(kind).with_source(error)
+    Error::new(kind.unwrap_or(ErrorKind::ClientGone)).with_source(error)
+}
+
+fn is_of_connection(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut};
+    matches!(
+        kind,
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut
+    )
 }
 
 /// hyper reports a bad chunk as an I/O error of these kinds, and a connection that broke as one of the others.
 fn breaks_protocol(error: &hyper::Error) -> bool {
-    use std::io::ErrorKind::{InvalidData, InvalidInput};
-    match std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<std::io::Error>())
-    {
+    use io::ErrorKind::{InvalidData, InvalidInput};
+    match std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>()) {
         Some(io) => matches!(io.kind(), InvalidInput | InvalidData),
         None => error.is_parse(),
     }

@@ -197,7 +197,7 @@ fn upstream_error(error: hyper::Error) -> Error {
     if let Some(own) = crate::error::find(&error) {
         return own.clone();
     }
-    let kind = if error.is_user() {
+    let kind = if error.is_user() && !is_dispatch_gone(&error) {
         ErrorKind::Internal
     } else if error.is_timeout() {
         // A PING that nobody answered.
@@ -208,6 +208,12 @@ fn upstream_error(error: hyper::Error) -> Error {
         ErrorKind::Incomplete
     };
     Error::new(kind).with_source(Box::new(error) as BoxError)
+}
+
+/// The connection ended before it took the request up, as one does whose TLS client certificate is refused. hyper counts
+/// that as a mistake of its user, and tells it from others by its text alone.
+fn is_dispatch_gone(error: &hyper::Error) -> bool {
+    error.to_string() == "dispatch task is gone"
 }
 
 /// The state of a request's body, shared with the connection that sends it.

@@ -47,6 +47,13 @@ pub(crate) enum Roots {
 }
 
 impl TlsSettings {
+    /// Whether anything differs from the defaults.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        !matches!(self.roots, Roots::System)
+            || self.identity.is_some()
+            || self.server_name.is_some()
+    }
+
     pub(crate) fn build(&self) -> Result<Tls, String> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())

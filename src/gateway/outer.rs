@@ -104,10 +104,16 @@ impl GatewayBuilder {
         self
     }
 
-    /// Compresses answers for clients that accept it.
+    /// Compresses answers for clients that accept it, except those that say `Cache-Control: no-transform` (RFC 9110,
+    /// section 7.7). A strong `ETag` becomes a weak one, since the bytes are others (section 8.8.3).
     #[cfg(feature = "compression")]
     pub fn compression(mut self, layer: tower_http::compression::CompressionLayer) -> Self {
-        self.outer.at(COMPRESSION, "compression").push(layer);
+        use tower_http::compression::predicate::{DefaultPredicate, Predicate};
+        let layer = layer.compress_when(DefaultPredicate::new().and(transform::is_allowed));
+        let place = self.outer.at(COMPRESSION, "compression");
+        place.push(tower::util::MapResponseLayer::new(transform::weaken));
+        place.push(layer);
+        place.push(tower::util::MapResponseLayer::new(transform::note));
         self
     }
 
@@ -143,5 +149,50 @@ impl GatewayBuilder {
             .at(LIMIT, "body limit")
             .push(tower_http::limit::RequestBodyLimitLayer::new(bytes));
         self
+    }
+}
+
+/// What compression has to heed, besides what its layer knows.
+#[cfg(feature = "compression")]
+mod transform {
+    use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode, Version, header};
+
+    use crate::body::Body;
+
+    /// The answer was not encoded when it came to the compression.
+    #[derive(Clone)]
+    struct Plain;
+
+    pub(super) fn is_allowed(
+        _: StatusCode,
+        _: Version,
+        headers: &HeaderMap,
+        _: &Extensions,
+    ) -> bool {
+        let mut directives = headers
+            .get_all(header::CACHE_CONTROL)
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+        !directives.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"no-transform"))
+    }
+
+    pub(super) fn note(mut response: Response<Body>) -> Response<Body> {
+        if !response.headers().contains_key(header::CONTENT_ENCODING) {
+            response.extensions_mut().insert(Plain);
+        }
+        response
+    }
+
+    pub(super) fn weaken(mut response: Response<Body>) -> Response<Body> {
+        let was_plain = response.extensions_mut().remove::<Plain>().is_some();
+        if was_plain
+            && response.headers().contains_key(header::CONTENT_ENCODING)
+            && let Some(tag) = response.headers().get(header::ETAG)
+            && tag.as_bytes().starts_with(b"\"")
+            && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat())
+        {
+            response.headers_mut().insert(header::ETAG, weak);
+        }
+        response
     }
 }

@@ -337,6 +337,10 @@ impl Upstream {
                 Ready::Proxy(Proxy::new(name, endpoints, self.settings.clone()))
             }
         };
+        #[cfg(feature = "tls")]
+        if self.tls.is_asked_for() && !self.has_tls() {
+            mistakes.push("there are settings for TLS, but no `https` endpoint".to_owned());
+        }
         if !mistakes.is_empty() {
             return Err(BuildError::new(mistakes));
         }
@@ -344,6 +348,11 @@ impl Upstream {
             return Ok(ready);
         }
         Ok(Ready::Next(self.layers.around(Next::new(Leaf(ready)))))
+    }
+
+    #[cfg(feature = "tls")]
+    fn has_tls(&self) -> bool {
+        matches!(&self.target, Target::Http(addresses) if addresses.iter().any(Address::is_tls))
     }
 
     fn endpoint(&self, address: &Address, mistakes: &mut Vec<String>) -> Option<Endpoint> {

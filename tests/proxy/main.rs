@@ -3,11 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod fallback;
+mod advisories;
 mod http2;
+mod layers;
 mod limits;
 mod pool;
+mod logging;
+mod matching;
+mod peers;
+mod rewriting;
+mod splitting;
 mod support;
 mod tls;
+mod upstreams;
 
 use std::{
     convert::Infallible,

@@ -10,7 +10,10 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -110,11 +113,46 @@ where
     B::Error: Into<tower_gateway::BoxError>,
 {
     let stream = TcpStream::connect(gateway).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender.send_request(request).await.unwrap()
+}
+
+/// A connection to a gateway that sends one request after another.
+pub async fn connect(gateway: SocketAddr) -> http1::SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(gateway).await.unwrap();
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection.with_upgrades());
+    sender
+}
+
+/// A connection to a gateway that speaks HTTP/2.
+pub async fn connect_http2(gateway: SocketAddr) -> http2::SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(gateway).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
         .unwrap();
     tokio::spawn(connection);
-    sender.send_request(request).await.unwrap()
+    sender
+}
+
+/// A gateway with one route and one upstream.
+pub fn one_route(route: Route, upstream: Upstream) -> Gateway {
+    Gateway::builder()
+        .upstream("backend", upstream)
+        .route(route.to("backend"))
+        .build()
+        .unwrap()
+}
+
+/// A request without a body, with `Host: t.example` and these header lines.
+pub fn request_with(path: &str, lines: &[(&str, &str)]) -> Request<Full<Bytes>> {
+    let mut request = request("GET", path);
+    for (name, value) in lines {
+        let name: http::HeaderName = name.parse().unwrap();
+        request.headers_mut().append(name, value.parse().unwrap());
+    }
+    request
 }
 
 /// A request without a body, with `Host: t.example`.
@@ -198,6 +236,11 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// The path and query that were asked for.
+    pub fn target(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap()
+    }
+
     /// The values of a header, by its exact name in any case.
     pub fn header(&self, name: &str) -> Vec<&str> {
         self.head
@@ -224,6 +267,14 @@ impl Recorder {
 
     pub fn requests(&self) -> Vec<Recorded> {
         self.0.lock().unwrap().0.clone()
+    }
+
+    /// The only request since the last call.
+    #[track_caller]
+    pub fn take(&self) -> Recorded {
+        let mut requests = std::mem::take(&mut self.0.lock().unwrap().0);
+        assert_eq!(requests.len(), 1, "{requests:?}");
+        requests.remove(0)
     }
 
     pub fn malformed(&self) -> Vec<String> {

@@ -16,7 +16,11 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsAcceptor,
-    rustls::{ServerConfig, pki_types::PrivateKeyDer},
+    rustls::{
+        RootCertStore, ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer},
+        server::WebPkiClientVerifier,
+    },
 };
 use tower_gateway::{Gateway, Route, Upstream};
 
@@ -24,14 +28,32 @@ use crate::support;
 
 /// A TLS backend for `localhost` that says which protocol was negotiated; with the PEM of its certificate.
 async fn backend(protocols: &[&[u8]]) -> (SocketAddr, String) {
+    backend_for(protocols, None).await
+}
+
+/// The same, for clients that show this certificate.
+async fn backend_for(
+    protocols: &[&[u8]],
+    client: Option<CertificateDer<'static>>,
+) -> (SocketAddr, String) {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let pem = certified.cert.pem();
     let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
+        .unwrap();
+    let builder = match client {
+        None => builder.with_no_client_auth(),
+        Some(client) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(client).unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.unwrap())
+        }
+    };
+    let mut config = builder
         .with_single_cert(vec![certified.cert.der().clone()], key)
         .unwrap();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
@@ -143,6 +165,27 @@ async fn alpn_decides_and_only_a_known_authority_is_trusted() {
         (200, "HTTP/1.1".to_owned())
     );
     assert_eq!(ask(to(old).tls_authority(pem).http2_only()).await.0, 502);
+}
+
+#[tokio::test]
+async fn a_backend_that_wants_a_certificate_gets_the_one_that_was_given() {
+    let identity = || rcgen::generate_simple_self_signed(["gateway".to_owned()]).unwrap();
+    let (known, stranger) = (identity(), identity());
+    for protocols in [&[&b"h2"[..]], &[&b"http/1.1"[..]]] {
+        let (address, pem) = backend_for(protocols, Some(known.cert.der().clone())).await;
+        let to = || {
+            let endpoint = format!("https://localhost:{}", address.port());
+            Upstream::http([endpoint])
+                .unwrap()
+                .tls_authority(pem.clone())
+        };
+        let shown = |who: &rcgen::CertifiedKey<rcgen::KeyPair>| {
+            to().tls_identity(who.cert.pem(), who.signing_key.serialize_pem())
+        };
+        assert_eq!(ask(shown(&known)).await.0, 200);
+        assert_eq!(ask(shown(&stranger)).await.0, 502);
+        assert_eq!(ask(to()).await.0, 502);
+    }
 }
 
 #[tokio::test]
