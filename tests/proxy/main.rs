@@ -5,8 +5,11 @@
 mod grpc;
 mod http2;
 mod limits;
+mod streams;
 mod support;
 mod tls;
+mod volume;
+mod wire;
 
 use std::{
     convert::Infallible,
