@@ -4,10 +4,12 @@
 
 mod grpc;
 mod http2;
+mod leftovers;
 mod limits;
 mod streams;
 mod support;
 mod tls;
+mod tunnel;
 mod volume;
 mod wire;
 
