@@ -24,7 +24,7 @@ use tonic_prost::ProstCodec;
 use tower::{Service, service_fn};
 use tower_gateway::{Gateway, Route};
 
-use crate::support;
+use crate::{support, wire::soon};
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Number {
@@ -218,6 +218,10 @@ fn method(name: &str) -> PathAndQuery {
     format!("/t.Numbers/{name}").parse().unwrap()
 }
 
+async fn message(numbers: &mut Streaming<Number>) -> Result<Option<Number>, Status> {
+    soon("a message", numbers.message()).await
+}
+
 /// Messages that a test sends one by one.
 fn messages() -> (
     mpsc::UnboundedSender<Number>,
@@ -256,9 +260,9 @@ async fn server_streaming_message_by_message() {
     let mut numbers = answer.into_inner();
     for value in 1..=3 {
         server.next.notify_one();
-        assert_eq!(numbers.message().await.unwrap(), Some(number(value)));
+        assert_eq!(message(&mut numbers).await.unwrap(), Some(number(value)));
     }
-    assert_eq!(numbers.message().await.unwrap(), None);
+    assert_eq!(message(&mut numbers).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -268,7 +272,7 @@ async fn client_streaming_message_by_message() {
     let sending = async {
         for value in [20, 1, 21] {
             send.send(number(value)).unwrap();
-            server.arrived.notified().await;
+            soon("a message", server.arrived.notified()).await;
         }
         drop(send);
     };
@@ -282,13 +286,13 @@ async fn bidirectional_streaming_answers_each_message_before_the_next() {
     let (_, mut client) = start().await;
     let (send, request) = messages();
     let answer = client.streaming(request, method("Echo"), Codec::default());
-    let mut numbers = answer.await.unwrap().into_inner();
+    let mut numbers = soon("an answer", answer).await.unwrap().into_inner();
     for value in 1..=10 {
         send.send(number(value)).unwrap();
-        assert_eq!(numbers.message().await.unwrap(), Some(number(value)));
+        assert_eq!(message(&mut numbers).await.unwrap(), Some(number(value)));
     }
     drop(send);
-    assert_eq!(numbers.message().await.unwrap(), None);
+    assert_eq!(message(&mut numbers).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -300,12 +304,12 @@ async fn many_large_messages() {
     };
     let request = Request::new(stream::iter((0..32).map(large)));
     let answer = client.streaming(request, method("Echo"), Codec::default());
-    let mut numbers = answer.await.unwrap().into_inner();
+    let mut numbers = soon("an answer", answer).await.unwrap().into_inner();
     for value in 0..32 {
-        let got = numbers.message().await.unwrap().unwrap();
+        let got = message(&mut numbers).await.unwrap().unwrap();
         assert!(got == large(value), "{value}");
     }
-    assert_eq!(numbers.message().await.unwrap(), None);
+    assert_eq!(message(&mut numbers).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -325,7 +329,12 @@ async fn a_status_comes_through_whole() {
     client.ready().await.unwrap();
     let request = Request::new(number(0));
     let answer = client.server_streaming(request, method("BreakOff"), Codec::default());
-    let messages: Vec<Result<Number, Status>> = answer.await.unwrap().into_inner().collect().await;
+    let messages: Vec<Result<Number, Status>> = soon("an answer", answer)
+        .await
+        .unwrap()
+        .into_inner()
+        .collect()
+        .await;
     let [Ok(one), Ok(two), Err(status)] = &messages[..] else {
         panic!("{messages:?}")
     };
@@ -344,7 +353,7 @@ async fn a_client_that_cancels_ends_the_servers_call_and_no_other() {
     let mut other = client.clone();
     other.ready().await.unwrap();
     let echo = other.streaming(request, method("Echo"), Codec::default());
-    let mut echoed = echo.await.unwrap().into_inner();
+    let mut echoed = soon("an answer", echo).await.unwrap().into_inner();
 
     // Before the head of the answer.
     let never = client.unary(Request::new(number(0)), method("Never"), Codec::default());
@@ -353,20 +362,20 @@ async fn a_client_that_cancels_ends_the_servers_call_and_no_other() {
         () = server.arrived.notified() => Err(Status::cancelled("by the client")),
     };
     never.unwrap_err();
-    server.cancelled.notified().await;
+    soon("the call ends", server.cancelled.notified()).await;
 
     // Between two messages.
     client.ready().await.unwrap();
     let request = Request::new(number(u64::MAX));
     let count = client.server_streaming(request, method("Count"), Codec::default());
-    let mut numbers: Streaming<Number> = count.await.unwrap().into_inner();
+    let mut numbers: Streaming<Number> = soon("an answer", count).await.unwrap().into_inner();
     server.next.notify_one();
-    assert_eq!(numbers.message().await.unwrap(), Some(number(1)));
+    assert_eq!(message(&mut numbers).await.unwrap(), Some(number(1)));
     drop(numbers);
-    server.cancelled.notified().await;
+    soon("the call ends", server.cancelled.notified()).await;
 
     send.send(number(7)).unwrap();
-    assert_eq!(echoed.message().await.unwrap(), Some(number(7)));
+    assert_eq!(message(&mut echoed).await.unwrap(), Some(number(7)));
 }
 
 #[tokio::test]
@@ -390,5 +399,5 @@ async fn a_deadline_reaches_the_server() {
         matches!(code, Code::Cancelled | Code::DeadlineExceeded),
         "{code}"
     );
-    server.cancelled.notified().await;
+    soon("the call ends", server.cancelled.notified()).await;
 }

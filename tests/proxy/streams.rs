@@ -81,7 +81,7 @@ async fn an_answer_that_is_complete_stops_the_upload() {
 
 /// Whether a body ends without another byte.
 async fn is_over(body: &mut Incoming) -> bool {
-    let rest = body.collect().await;
+    let rest = soon("the end", body.collect()).await;
     rest.is_ok_and(|rest| rest.to_bytes().is_empty())
 }
 

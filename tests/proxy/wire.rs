@@ -76,7 +76,8 @@ pub async fn soon<T>(what: impl std::fmt::Debug, wait: impl Future<Output = T>) 
 
 /// The next frame's bytes.
 pub async fn next(body: &mut Incoming) -> Bytes {
-    body.frame().await.unwrap().unwrap().into_data().unwrap()
+    let frame = soon("a frame", body.frame()).await;
+    frame.unwrap().unwrap().into_data().unwrap()
 }
 
 /// The client's connection to a gateway.
@@ -128,12 +129,12 @@ impl Client {
             Sender::Http1(sender) => {
                 let host = header::HeaderValue::from_static("t.example");
                 request.headers_mut().insert(header::HOST, host);
-                sender.send_request(request).boxed()
+                soon("an answer", sender.send_request(request)).boxed()
             }
             Sender::Http2(sender) => {
                 let uri = format!("http://t.example{}", request.uri());
                 *request.uri_mut() = uri.parse::<Uri>().unwrap();
-                sender.send_request(request).boxed()
+                soon("an answer", sender.send_request(request)).boxed()
             }
         }
     }
@@ -155,7 +156,7 @@ pub struct Exchange {
 
 impl Backend {
     pub async fn next(&mut self) -> Exchange {
-        self.0.recv().await.unwrap()
+        soon("a request", self.0.recv()).await.unwrap()
     }
 }
 
