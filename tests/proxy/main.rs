@@ -2,20 +2,26 @@
 //! requests that try to smuggle others.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-mod fallback;
 mod advisories;
+mod fallback;
+mod grpc;
 mod http2;
 mod layers;
+mod leftovers;
 mod limits;
-mod pool;
 mod logging;
 mod matching;
 mod peers;
+mod pool;
 mod rewriting;
 mod splitting;
+mod streams;
 mod support;
 mod tls;
+mod tunnel;
 mod upstreams;
+mod volume;
+mod wire;
 
 use std::{
     convert::Infallible,

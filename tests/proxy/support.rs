@@ -314,7 +314,7 @@ impl Recorder {
 
 /// The first request of some bytes and its length, nothing if it is not whole yet; an error for what a strict server
 /// refuses.
-fn parse(bytes: &[u8]) -> Result<Option<(Recorded, usize)>, &'static str> {
+pub fn parse(bytes: &[u8]) -> Result<Option<(Recorded, usize)>, &'static str> {
     let Some(length) = find(bytes, b"\r\n\r\n").map(|at| at + 4) else {
         return Ok(None);
     };
@@ -400,6 +400,6 @@ fn dechunk(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, &'static str> {
     }
 }
 
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+pub fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
