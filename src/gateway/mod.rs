@@ -1,5 +1,6 @@
 //! The gateway: what people write down, and the service that comes of it.
 
+mod assembly;
 mod build_error;
 mod builder;
 mod door;
