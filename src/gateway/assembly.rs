@@ -2,17 +2,13 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use http::{Request, Response};
-use tower::Service;
-
 use super::{
-    Next, NextFuture, Route, Upstream,
+    Next, Route, Upstream,
     pipeline::Routes,
     target::{Ended, Target, Way},
     upstream::Ready,
 };
 use crate::{
-    body::Body,
     routing::{HostPattern, Param, PathPattern, Rewriter, RouteMatch, RouteTable, WeightedSplit},
     upstream::ForwardHeaders,
 };
@@ -65,28 +61,6 @@ impl fmt::Display for Assembly {
             )?;
         }
         Ok(())
-    }
-}
-
-/// What a route's layers wrap.
-#[derive(Clone)]
-struct Last(Arc<Target>);
-
-impl Service<Request<Body>> for Last {
-    type Response = Response<Body>;
-    type Error = crate::Error;
-    type Future = NextFuture;
-
-    fn poll_ready(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), crate::Error>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> NextFuture {
-        let target = self.0.clone();
-        NextFuture::new(async move { target.call(request).await })
     }
 }
 
@@ -199,7 +173,11 @@ fn assemble(
     let way = if route.layers.is_empty() {
         Way::Straight(target)
     } else {
-        Way::Layered(route.layers.around(Next::new(Last(target))))
+        let last = Next::from_fn(move |request| {
+            let target = target.clone();
+            async move { target.call(request).await }
+        });
+        Way::Layered(route.layers.around(last))
     };
     let ended = Ended {
         name: label.into(),

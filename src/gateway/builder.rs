@@ -7,12 +7,12 @@ use http::{Extensions, HeaderName, Request, Response};
 use tower::{Layer, Service};
 
 use super::{
-    BuildError, Gateway, Next, NextFuture, Route, Upstream,
+    BuildError, Gateway, Next, Route, Upstream,
     assembly::Assembly,
     door::{Door, PeerOf, TlsOf, TrustedProxies},
     next::Layers,
     outer::Outer,
-    pipeline::{Inside, Pipeline, Routes},
+    pipeline::{Inside, Pipeline},
 };
 use crate::{
     body::Body,
@@ -168,8 +168,13 @@ impl GatewayBuilder {
             return Err(BuildError::new(mistakes));
         };
         let routes = Arc::new(routes);
-        let layers = (!self.layers.is_empty())
-            .then(|| self.layers.around(Next::new(Dispatch(routes.clone()))));
+        let layers = (!self.layers.is_empty()).then(|| {
+            let routes = routes.clone();
+            self.layers.around(Next::from_fn(move |request| {
+                let routes = routes.clone();
+                async move { routes.dispatch(request).await }
+            }))
+        });
         let relayed = [HeaderName::from_static("x-request-id")];
         let door =
             Door {
@@ -196,27 +201,5 @@ impl GatewayBuilder {
             inside,
             plan,
         }))
-    }
-}
-
-/// What the gateway's layers wrap.
-#[derive(Clone)]
-struct Dispatch(Arc<Routes>);
-
-impl Service<Request<Body>> for Dispatch {
-    type Response = Response<Body>;
-    type Error = crate::Error;
-    type Future = NextFuture;
-
-    fn poll_ready(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), crate::Error>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> NextFuture {
-        let routes = self.0.clone();
-        NextFuture::new(async move { routes.dispatch(request).await })
     }
 }

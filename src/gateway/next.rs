@@ -42,6 +42,15 @@ impl Next {
         Self(Arc::new(Adapter(service)))
     }
 
+    /// What is always ready and needs no adapting, so that a request costs one box.
+    pub(crate) fn from_fn<F, Fut>(handle: F) -> Self
+    where
+        F: Fn(Request<Body>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response<Body>, Error>> + Send + 'static,
+    {
+        Self(Arc::new(Handler(handle)))
+    }
+
     pub(crate) fn send(&self, request: Request<Body>) -> NextFuture {
         NextFuture(self.0.call(request))
     }
@@ -66,6 +75,18 @@ where
                 .map_err(|error| Error::from_boxed(error.into()))?;
             Ok(response.map(Body::new))
         })
+    }
+}
+
+struct Handler<F>(F);
+
+impl<F, Fut> Erased for Handler<F>
+where
+    F: Fn(Request<Body>) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<Response<Body>, Error>> + Send + 'static,
+{
+    fn call(&self, request: Request<Body>) -> Reply {
+        Box::pin((self.0)(request))
     }
 }
 

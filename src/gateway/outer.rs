@@ -1,17 +1,9 @@
 //! The layers in front of the door's checks, all of them tower-http's, in their fixed order: rescue, compression,
 //! sensitive headers, CORS, decompression, body limit.
 
-use std::{
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt, sync::Arc};
 
-use http::{Request, Response};
-use tower::Service;
-
-use super::{GatewayBuilder, Next, NextFuture, next::Layers, pipeline::Inside};
-use crate::{body::Body, error::Error};
+use super::{GatewayBuilder, Next, next::Layers, pipeline::Inside};
 
 /// The layers that were asked for, each at its place.
 #[derive(Default)]
@@ -36,7 +28,11 @@ impl Outer {
         if self.0.iter().all(|(_, layers)| layers.is_empty()) {
             return None;
         }
-        let door = Next::new(Enter(inside.clone()));
+        let inside = inside.clone();
+        let door = Next::from_fn(move |request| {
+            let inside = inside.clone();
+            async move { Ok(inside.enter(request).await) }
+        });
         Some(
             self.0
                 .iter()
@@ -72,32 +68,13 @@ impl fmt::Display for Outer {
     }
 }
 
-/// What the outer layers wrap.
-#[derive(Clone)]
-struct Enter(Arc<Inside>);
-
-impl Service<Request<Body>> for Enter {
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = NextFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> NextFuture {
-        let inside = self.0.clone();
-        NextFuture::new(async move { Ok(inside.enter(request).await) })
-    }
-}
-
 /// Settings that come with a feature of tower-http.
 impl GatewayBuilder {
     /// Answers 500 when a layer or a service in this process panics, instead of closing the connection.
     #[cfg(feature = "catch-panic")]
     pub fn catch_panic(mut self) -> Self {
         use tower_http::catch_panic::CatchPanicLayer;
-        let answer = |_| crate::problem::response::<Body>(crate::ErrorKind::Internal.into());
+        let answer = |_| crate::problem::response::<crate::Body>(crate::ErrorKind::Internal.into());
         self.outer
             .at(RESCUE, "rescue")
             .push(CatchPanicLayer::custom(answer));

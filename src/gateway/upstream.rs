@@ -320,7 +320,14 @@ impl Upstream {
         if self.layers.is_empty() {
             return Ok(ready);
         }
-        Ok(Ready::Next(self.layers.around(Next::new(Leaf(ready)))))
+        let leaf = match ready {
+            Ready::Next(next) => next,
+            Ready::Proxy(proxy) => Next::from_fn(move |request| {
+                let proxy = proxy.clone();
+                async move { proxy.call(request).await }
+            }),
+        };
+        Ok(Ready::Next(self.layers.around(leaf)))
     }
 
     fn endpoint(&self, address: &Address, mistakes: &mut Vec<String>) -> Option<Endpoint> {
@@ -349,25 +356,6 @@ impl Upstream {
             label,
             client: Client::new(connector),
         })
-    }
-}
-
-/// What the layers of an upstream wrap.
-#[derive(Clone)]
-struct Leaf(Ready);
-
-impl Service<Request<Body>> for Leaf {
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let ready = self.0.clone();
-        Box::pin(async move { ready.call(request).await })
     }
 }
 
