@@ -73,8 +73,9 @@ impl GatewayBuilder {
     /// Answers 500 when a layer or a service in this process panics, instead of closing the connection.
     #[cfg(feature = "catch-panic")]
     pub fn catch_panic(mut self) -> Self {
+        use crate::{Body, Error, ErrorKind};
         use tower_http::catch_panic::CatchPanicLayer;
-        let answer = |_| crate::problem::response::<crate::Body>(crate::ErrorKind::Internal.into());
+        let answer = |_| Error::new(ErrorKind::Internal).into_response::<Body>();
         self.outer
             .at(RESCUE, "rescue")
             .push(CatchPanicLayer::custom(answer));

@@ -1,6 +1,6 @@
 //! The way of a request through the gateway, in the order in which it goes.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request, Response, Version, header};
 
@@ -8,9 +8,9 @@ use super::{Next, door::Door, target::Ended};
 use crate::{
     body::Body,
     context::{Params, RequestContext},
-    error::{Error, ErrorKind, Rejection},
+    error::{Error, ErrorKind},
     observe::{ObserveFuture, ObserveLayer},
-    problem,
+    problem::Allow,
     routing::{Facts, Outcome, RouteTable},
 };
 
@@ -68,7 +68,8 @@ impl Routes {
         route.call(request).await
     }
 
-    fn find(&self, request: &mut Request<Body>) -> Result<&Ended, Error> {
+    /// The route that takes a request, whose context then has its name and its params.
+    pub(crate) fn find<B>(&self, request: &mut Request<B>) -> Result<&Ended, Missed> {
         let context = request.extensions().get::<RequestContext>();
         let facts = Facts {
             method: request.method(),
@@ -80,10 +81,8 @@ impl Routes {
         };
         let found = match self.0.find(&facts) {
             Outcome::Found(found) => found,
-            Outcome::NotFound => return Err(ErrorKind::RouteNotFound.into()),
-            Outcome::MethodNotAllowed { allow } => {
-                return Err(Error::new(ErrorKind::MethodNotAllowed).with_source(Allow(allow)));
-            }
+            Outcome::NotFound => return Err(Missed::Path),
+            Outcome::MethodNotAllowed { allow } => return Err(Missed::Method(allow)),
         };
         let route = found.value;
         let params = match request.uri().path_and_query() {
@@ -131,37 +130,31 @@ impl Inside {
 
     /// The answer for an error.
     pub(crate) fn reject(&self, error: Error) -> Response<Body> {
-        let mut response: Response<Body> = problem::response(error);
-        let Some(Rejection(error)) = response.extensions().get::<Rejection>().cloned() else {
-            return response;
-        };
-        let headers = response.headers_mut();
-        if let Some(allow) =
-            std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Allow>())
-            && let Ok(value) = HeaderValue::try_from(allow.to_string())
-        {
-            headers.insert(header::ALLOW, value);
-        }
-        if let (Some(name), Some(kind)) = (&self.proxy_status, error.kind().proxy_status())
+        let kind = error.kind().proxy_status();
+        let mut response = error.into_response();
+        if let (Some(name), Some(kind)) = (&self.proxy_status, kind)
             && let Ok(value) = HeaderValue::try_from(format!("{name}; error={kind}"))
         {
-            headers.insert("proxy-status", value);
+            response.headers_mut().insert("proxy-status", value);
         }
         response
     }
 }
 
-/// The methods that a path has, on their way to `Allow`.
-#[derive(Debug)]
-struct Allow(Vec<Method>);
-
-impl fmt::Display for Allow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, method) in self.0.iter().enumerate() {
-            write!(f, "{}{method}", if at > 0 { ", " } else { "" })?;
-        }
-        Ok(())
-    }
+/// Why no route takes a request.
+pub(crate) enum Missed {
+    Path,
+    /// The path is known, with these methods.
+    Method(Vec<Method>),
 }
 
-impl std::error::Error for Allow {}
+impl From<Missed> for Error {
+    fn from(missed: Missed) -> Self {
+        match missed {
+            Missed::Path => ErrorKind::RouteNotFound.into(),
+            Missed::Method(allow) => {
+                Self::new(ErrorKind::MethodNotAllowed).with_source(Allow(allow))
+            }
+        }
+    }
+}
