@@ -18,6 +18,9 @@ use crate::{
 };
 
 /// The rest of the way: the service that a layer of yours wraps. Always ready; clones share it.
+///
+/// So readiness does not pass from one layer to the next. Layers that work by it, as load shedding around a concurrency
+/// limit, are given together: a `tower::ServiceBuilder` is a layer too.
 #[derive(Clone)]
 pub struct Next(Arc<dyn Erased>);
 
