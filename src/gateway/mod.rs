@@ -8,6 +8,7 @@ mod next;
 mod outer;
 mod pipeline;
 mod route;
+pub mod router;
 mod target;
 mod upstream;
 

@@ -16,6 +16,7 @@ use crate::{
 };
 
 /// A route that is ready for requests.
+#[derive(Clone)]
 pub(crate) struct Ended {
     pub(crate) name: Arc<str>,
     pub(crate) params: Arc<[Box<str>]>,
@@ -24,6 +25,7 @@ pub(crate) struct Ended {
 }
 
 /// Straight to the target, or through the route's layers.
+#[derive(Clone)]
 pub(crate) enum Way {
     Straight(Arc<Target>),
     Layered(Next),

@@ -5,6 +5,7 @@
 mod http2;
 mod layers;
 mod limits;
+mod router_layer;
 mod support;
 mod tls;
 

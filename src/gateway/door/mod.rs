@@ -6,7 +6,7 @@ mod trusted;
 use std::net::SocketAddr;
 
 use http::{
-    Extensions, HeaderMap, Request, Version, header,
+    Extensions, HeaderMap, Request, Uri, Version, header,
     uri::{Authority, Scheme},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     context::RequestContext,
     error::{Error, ErrorKind},
     path::{PathPolicy, canonicalize_uri},
-    upstream::{ForwardFacts, ForwardHeaders, OwnedHeaders, Via, strip_request},
+    upstream::{ForwardFacts, ForwardHeaders, OwnedHeaders, Via, admit},
 };
 
 pub(crate) type TlsOf = dyn Fn(&Extensions) -> bool + Send + Sync;
@@ -85,23 +85,14 @@ impl Door {
         if let Some(host) = told.or(host) {
             context.authority = Authority::try_from(host.as_str()).ok();
         }
-        if let Some(uri) = canonicalize_uri(&parts.uri, self.path).map_err(|error| {
-            Error::new(ErrorKind::BadRequest)
-                .with_detail(error.to_string())
-                .with_source(error.code())
-        })? {
+        if let Some(uri) = canonical(&parts.uri, self.path)? {
             parts.uri = uri;
         }
         if parts.version < Version::HTTP_2 && parts.headers.contains_key(header::TRANSFER_ENCODING)
         {
             body = body.strict();
         }
-        let stripped = strip_request(&mut parts.headers, &self.owned, context.peer_is_trusted);
-        if parts.version == Version::HTTP_11 {
-            context.upgrade = stripped
-                .upgrade
-                .and_then(|protocol| protocol.to_str().ok().map(Into::into));
-        }
+        admit(&mut parts.headers, parts.version, &self.owned, &mut context);
         self.sign(&mut parts.headers, &context, parts.version);
         parts.extensions.insert(context);
         Ok(Request::from_parts(parts, body))
@@ -118,6 +109,15 @@ impl Door {
         self.forward.apply(headers, &facts);
         self.via.append(headers, version);
     }
+}
+
+/// The URI with its canonical path, if that is another one.
+pub(crate) fn canonical(uri: &Uri, policy: PathPolicy) -> Result<Option<Uri>, Error> {
+    canonicalize_uri(uri, policy).map_err(|error| {
+        Error::new(ErrorKind::BadRequest)
+            .with_detail(error.to_string())
+            .with_source(error.code())
+    })
 }
 
 fn refuse(error: request::RequestError) -> Error {
