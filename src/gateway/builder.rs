@@ -175,7 +175,7 @@ impl GatewayBuilder {
                 async move { routes.dispatch(request).await }
             }))
         });
-        let relayed = [HeaderName::from_static("x-request-id")];
+        let observe = self.observe.unwrap_or_default();
         let door =
             Door {
                 peer: Some(self.peer.unwrap_or_else(|| {
@@ -184,7 +184,7 @@ impl GatewayBuilder {
                 tls: self.tls,
                 trusted: trusted.read_forwarded(self.reads_forwarded),
                 path: self.path.unwrap_or_default(),
-                owned: OwnedHeaders::new().own(self.owned).relay(relayed),
+                owned: OwnedHeaders::new().own(self.owned).settle(observe.fields()),
                 forward,
                 via,
             };
@@ -196,7 +196,7 @@ impl GatewayBuilder {
             proxy_status,
         });
         Ok(Gateway::new(Pipeline {
-            observe: self.observe.unwrap_or_default(),
+            observe,
             outer: self.outer.around(&inside),
             inside,
             plan,

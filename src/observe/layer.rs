@@ -67,6 +67,15 @@ impl ObserveLayer {
         self
     }
 
+    /// The fields of a request that it has the last word on.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = HeaderName> {
+        let trace = self.trace_context.then_some([TRACEPARENT, TRACESTATE]);
+        self.request_id
+            .clone()
+            .into_iter()
+            .chain(trace.into_iter().flatten())
+    }
+
     /// Prepares a request and begins to observe it. From here on, dropping the observation logs a client that left.
     pub(crate) fn begin<B>(&self, request: &mut Request<B>) -> Observation {
         let request_id = self

@@ -31,7 +31,7 @@ pub struct Stripped {
 }
 
 /// Removes from a client's request every hop-by-hop field, every field that `Connection` names, and the gateway's own
-/// fields in any spelling. `from_trusted` keeps what a trusted peer may hand on ([`OwnedHeaders::relay`]).
+/// fields in any spelling. `from_trusted` keeps what a trusted peer may hand on, the forwarded fields.
 ///
 /// `TE` keeps its `trailers`. `Host`, `Content-Length` and other fields that are meant for every recipient stay although
 /// `Connection` names them. A map that holds nothing to remove is not touched.
@@ -60,7 +60,7 @@ pub fn strip_request(
             Hop::Response | Hop::No => match owned.owner(name.as_str()) {
                 Owner::Gateway => true,
                 Owner::TrustedPeer => !from_trusted,
-                Owner::Client => false,
+                Owner::Client | Owner::Settled => false,
             },
         };
         if remove {

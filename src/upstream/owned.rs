@@ -6,12 +6,12 @@ use http::HeaderName;
 /// clone.
 ///
 /// A name covers its aliases with `_` for `-` in any place, since some backends read both as one (`X_Forwarded-For`).
-/// `Forwarded`, `X-Real-IP` and everything that starts with `X-Forwarded-` is relayed without being named: believed from
-/// trusted peers only.
+/// `Forwarded`, `X-Real-IP` and everything that starts with `X-Forwarded-` needs no naming: it is believed from trusted
+/// peers only.
 #[derive(Debug, Clone, Default)]
 pub struct OwnedHeaders {
     gateway: Names,
-    relayed: Names,
+    settled: Names,
 }
 
 impl OwnedHeaders {
@@ -28,19 +28,26 @@ impl OwnedHeaders {
         Self { gateway, ..self }
     }
 
-    /// Adds fields that a trusted peer may hand on, such as a request id: removed from anyone else's request.
+    /// Adds fields that the gateway has set before anything is removed, such as a request id: they stay, and only their
+    /// aliases go.
     #[must_use]
-    pub fn relay(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        let relayed = self.relayed.with(names);
-        Self { relayed, ..self }
+    pub fn settle(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        let settled = self.settled.with(names);
+        Self { settled, ..self }
     }
 
     pub(super) fn owner(&self, name: &str) -> Owner {
         if self.gateway.contains(name) {
             Owner::Gateway
-        } else if is_forwarded(name) || self.relayed.contains(name) {
+        } else if self.settled.contains(name) {
+            if self.settled.contains_exactly(name) {
+                Owner::Settled
+            } else {
+                Owner::Gateway
+            }
+        } else if is_forwarded(name) {
             // Trusted peers write the true name: an alias comes from behind them.
-            if name.contains('_') && !self.relayed.contains_exactly(name) {
+            if name.contains('_') {
                 Owner::Gateway
             } else {
                 Owner::TrustedPeer
@@ -57,6 +64,8 @@ pub(super) enum Owner {
     Client,
     TrustedPeer,
     Gateway,
+    /// Nobody any more: what is there is the gateway's.
+    Settled,
 }
 
 fn is_forwarded(name: &str) -> bool {

@@ -25,7 +25,7 @@ fn owned() -> OwnedHeaders {
             HeaderName::from_static("x-user-id"),
             HeaderName::from_static("x_roles"),
         ])
-        .relay([HeaderName::from_static("x-request-id")])
+        .settle([HeaderName::from_static("x-request-id")])
 }
 
 const HOST: (&str, &str) = ("host", "t.example");
@@ -204,7 +204,7 @@ fn owned_fields_are_removed_in_any_spelling() {
         ("x-roles", false, false),
         ("x-user-ids", true, true),
         ("x-user", true, true),
-        ("x-request-id", false, true),
+        ("x-request-id", true, true),
         ("x_request_id", false, false),
         ("x-forwarded-for", false, true),
         ("X-Forwarded-Anything", false, true),
