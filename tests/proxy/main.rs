@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod http2;
+mod identity;
 mod layers;
 mod limits;
 mod router_layer;
