@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct Assembly {
     pub(crate) upstreams: Vec<(String, Upstream)>,
     pub(crate) routes: Vec<Route>,
+    /// For the routes that have none of their own.
+    pub(crate) body_limit: Option<u64>,
 }
 
 impl Assembly {
@@ -31,7 +33,11 @@ impl Assembly {
         let table: Vec<_> = self
             .routes
             .iter()
-            .filter_map(|route| assemble(route, &upstreams, forward, mistakes))
+            .filter_map(|route| {
+                let (matches, mut ended) = assemble(route, &upstreams, forward, mistakes)?;
+                ended.body_limit = ended.body_limit.or(self.body_limit);
+                Some((matches, ended))
+            })
             .collect();
         match RouteTable::build(table) {
             Ok(table) => Some(Routes(table)),
@@ -54,7 +60,7 @@ impl fmt::Display for Assembly {
                 .collect();
             writeln!(
                 f,
-                "route   {}: timeout > {} route layers > rewrite > {}",
+                "route   {}: body limit > timeout > {} route layers > rewrite > {}",
                 route.label(),
                 route.layers.len(),
                 targets.join(" | "),
@@ -182,6 +188,7 @@ fn assemble(
     let ended = Ended {
         name: label.into(),
         params: names.into(),
+        body_limit: route.body_limit,
         timeout: route.timeout,
         way,
     };

@@ -118,6 +118,14 @@ impl GatewayBuilder {
         self
     }
 
+    /// The most bytes of a request's body on routes that do not say otherwise; then 413. A body that was decompressed
+    /// counts as what came out. Nothing is buffered: a body of unknown length is cut off where it passes the limit.
+    /// Default: no limit.
+    pub fn body_limit(mut self, bytes: u64) -> Self {
+        self.assembly.body_limit = Some(bytes);
+        self
+    }
+
     /// A header that only the gateway's layers set for backends: what a client sends under this name, in any spelling
     /// with `_`, is removed at the door.
     pub fn own_header(mut self, name: HeaderName) -> Self {

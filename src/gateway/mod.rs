@@ -1,6 +1,7 @@
 //! The gateway: what people write down, and the service that comes of it.
 
 mod assembly;
+mod body_limit;
 mod build_error;
 mod builder;
 mod door;

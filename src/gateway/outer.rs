@@ -1,5 +1,5 @@
 //! The layers in front of the door's checks, all of them tower-http's, in their fixed order: rescue, compression,
-//! sensitive headers, CORS, decompression, body limit.
+//! sensitive headers, CORS, decompression.
 
 use std::{fmt, sync::Arc};
 
@@ -7,7 +7,7 @@ use super::{GatewayBuilder, Next, next::Layers, pipeline::Inside};
 
 /// The layers that were asked for, each at its place.
 #[derive(Default)]
-pub(crate) struct Outer([(&'static str, Layers); 6]);
+pub(crate) struct Outer([(&'static str, Layers); 5]);
 
 #[cfg_attr(not(feature = "catch-panic"), allow(dead_code))] // a place is named where its feature is on
 const RESCUE: usize = 0;
@@ -19,8 +19,6 @@ const SENSITIVE: usize = 2;
 const CORS: usize = 3;
 #[cfg_attr(not(feature = "decompression"), allow(dead_code))]
 const DECOMPRESSION: usize = 4;
-#[cfg_attr(not(feature = "limit"), allow(dead_code))]
-const LIMIT: usize = 5;
 
 impl Outer {
     /// The layers around the door, if there are any.
@@ -47,8 +45,7 @@ impl Outer {
             feature = "compression",
             feature = "sensitive-headers",
             feature = "cors",
-            feature = "decompression",
-            feature = "limit"
+            feature = "decompression"
         )),
         allow(dead_code)
     )]
@@ -111,15 +108,6 @@ impl GatewayBuilder {
         layer: tower_http::decompression::RequestDecompressionLayer,
     ) -> Self {
         self.outer.at(DECOMPRESSION, "decompression").push(layer);
-        self
-    }
-
-    /// The most bytes of a request's body; over it: 413. Default: no limit, since nothing is buffered.
-    #[cfg(feature = "limit")]
-    pub fn body_limit(mut self, bytes: usize) -> Self {
-        self.outer
-            .at(LIMIT, "body limit")
-            .push(tower_http::limit::RequestBodyLimitLayer::new(bytes));
         self
     }
 }

@@ -148,6 +148,13 @@ impl RouterLayerBuilder {
         self
     }
 
+    /// The most bytes of a request's body on routes that do not say otherwise; then 413. Nothing is buffered: a body of unknown length is cut off where it passes the limit.
+    /// Default: no limit.
+    pub fn body_limit(mut self, bytes: u64) -> Self {
+        self.assembly.body_limit = Some(bytes);
+        self
+    }
+
     /// Answers 405 with `Allow` (RFC 9110, section 15.5.6) when the routes know the path, but not with this method.
     /// Default: off, the request goes to the service inside, which may well serve the other methods.
     pub fn method_not_allowed(mut self, on: bool) -> Self {

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Request, Response, Uri};
 
-use super::{Next, upstream::Ready};
+use super::{Next, body_limit, upstream::Ready};
 use crate::{
     body::Body,
     clock,
@@ -20,6 +20,7 @@ use crate::{
 pub(crate) struct Ended {
     pub(crate) name: Arc<str>,
     pub(crate) params: Arc<[Box<str>]>,
+    pub(crate) body_limit: Option<u64>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) way: Way,
 }
@@ -33,6 +34,19 @@ pub(crate) enum Way {
 
 impl Ended {
     pub(crate) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+        let overrun = match self.body_limit {
+            Some(most) => body_limit::limit(&mut request, most)?,
+            None => None,
+        };
+        let answer = self.in_time(request).await;
+        if overrun.is_some_and(|overrun| overrun.has_happened()) {
+            // Whoever read the body saw it break off, and may have made anything of that.
+            return Err(ErrorKind::BodyTooLarge.into());
+        }
+        answer
+    }
+
+    async fn in_time(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
         let Some(limit) = self.timeout else {
             return self.go(request).await;
         };

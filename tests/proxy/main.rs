@@ -2,6 +2,7 @@
 //! requests that try to smuggle others.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod body_limits;
 mod http2;
 mod identity;
 mod layers;
