@@ -5,6 +5,7 @@ mod body_limit;
 mod build_error;
 mod builder;
 mod door;
+mod in_process;
 mod next;
 mod outer;
 mod pipeline;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use tower::{Layer, Service};
 
-use super::{BuildError, Next, NextFuture, next::Layers};
+use super::{BuildError, Next, NextFuture, in_process::InProcess, next::Layers};
 use crate::{
     body::Body,
     client::{Address, Client, ClientConfig, ClientConnector, Protocol, Resolver},
@@ -60,14 +60,16 @@ enum Target {
 #[derive(Clone)]
 pub(crate) enum Ready {
     Proxy(Proxy),
-    Next(Next),
+    InProcess(InProcess),
+    Layered(Next),
 }
 
 impl Ready {
     pub(crate) async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
         match self {
             Self::Proxy(proxy) => proxy.call(request).await,
-            Self::Next(next) => next.send(request).await,
+            Self::InProcess(service) => service.call(request).await,
+            Self::Layered(next) => next.send(request).await,
         }
     }
 }
@@ -104,7 +106,9 @@ impl Upstream {
         }
     }
 
-    /// A service in this process, such as an axum router. Its errors are answered with 500.
+    /// A service in this process, such as an axum router. Its errors are answered with 500, unless they are the crate's
+    /// or those of tower's layers: see [`Error::from_boxed`]. Of the settings it has its [`timeout`](Self::timeout) and
+    /// [layers](Self::layer); the others are about connections.
     pub fn service<S, B>(service: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -305,7 +309,11 @@ impl Upstream {
     fn build(&self, name: &str) -> Result<Ready, BuildError> {
         let mut mistakes = self.mistakes.clone();
         let ready = match &self.target {
-            Target::Service(next) => Ready::Next(next.clone()),
+            Target::Service(service) => Ready::InProcess(InProcess {
+                name: name.into(),
+                service: service.clone(),
+                timeout: self.settings.timeout,
+            }),
             Target::Http(addresses) => {
                 let endpoints = addresses
                     .iter()
@@ -320,14 +328,11 @@ impl Upstream {
         if self.layers.is_empty() {
             return Ok(ready);
         }
-        let leaf = match ready {
-            Ready::Next(next) => next,
-            Ready::Proxy(proxy) => Next::from_fn(move |request| {
-                let proxy = proxy.clone();
-                async move { proxy.call(request).await }
-            }),
-        };
-        Ok(Ready::Next(self.layers.around(leaf)))
+        let leaf = Next::from_fn(move |request| {
+            let ready = ready.clone();
+            async move { ready.call(request).await }
+        });
+        Ok(Ready::Layered(self.layers.around(leaf)))
     }
 
     fn endpoint(&self, address: &Address, mistakes: &mut Vec<String>) -> Option<Endpoint> {

@@ -5,6 +5,7 @@
 mod body_limits;
 mod http2;
 mod identity;
+mod in_process;
 mod layers;
 mod limits;
 mod router_layer;
