@@ -8,6 +8,7 @@ mod identity;
 mod in_process;
 mod layers;
 mod limits;
+mod mounting;
 mod router_layer;
 mod support;
 mod tls;

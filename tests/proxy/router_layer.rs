@@ -121,6 +121,7 @@ async fn the_host_is_the_one_that_is_named_once() {
         (&["other.example"], "inside"),
         (&["shop.example", "shop.example"], "inside"),
         (&["shop.example/"], "inside"),
+        (&["shop.example:"], "inside"),
         (&[], "inside"),
     ] {
         let mut asked = ask("GET", "/");
