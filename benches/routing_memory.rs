@@ -3,41 +3,19 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, missing_docs)]
 // a bench that can not begin has to stop
 
-// A global allocator can not be written without it; this one only counts and passes on.
-#![allow(unsafe_code)]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use http::{HeaderMap, Method};
 use tower_gateway::routing::{Facts, Outcome, RouteMatch, RouteTable};
 
+#[path = "support/counting.rs"]
+mod counting;
 #[path = "support/routes.rs"]
 mod routes;
 
+use counting::{BYTES, CALLS};
+
 const COUNT: usize = 100_000;
-
-struct Counting;
-
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-static CALLS: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size(), Relaxed);
-        CALLS.fetch_add(1, Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size(), Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 fn main() {
     let patterns = routes::patterns(COUNT);

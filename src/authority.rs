@@ -29,7 +29,8 @@ impl<'a> HostPort<'a> {
             host[1..host.len() - 1].parse::<Ipv6Addr>().ok()?;
             (host, port)
         } else {
-            let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            let colon = memchr::memchr(b':', text.as_bytes());
+            let (host, port) = text.split_at(colon.unwrap_or(text.len()));
             (name(host)?, port)
         };
         let port = match port.strip_prefix(':') {
@@ -75,18 +76,19 @@ impl<'a> HostPort<'a> {
 fn name(host: &str) -> Option<&str> {
     const LONGEST: usize = 253;
     let name = host.strip_suffix('.').unwrap_or(host);
-    if name.len() > LONGEST || !name.bytes().all(is_name_byte) {
+    if name.len() > LONGEST {
         return None;
     }
-    let mut last = "";
-    for label in name.split('.') {
-        if label.is_empty() {
-            return None;
+    let (mut is_empty, mut is_number) = (true, true);
+    for byte in name.bytes() {
+        match byte {
+            b'.' if is_empty => return None,
+            b'.' => (is_empty, is_number) = (true, true),
+            _ if !is_name_byte(byte) => return None,
+            _ => (is_empty, is_number) = (false, is_number && byte.is_ascii_digit()),
         }
-        last = label;
     }
-    let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
-    (!is_number || name.parse::<Ipv4Addr>().is_ok()).then_some(name)
+    (!is_empty && (!is_number || name.parse::<Ipv4Addr>().is_ok())).then_some(name)
 }
 
 const fn is_name_byte(byte: u8) -> bool {

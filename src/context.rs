@@ -20,7 +20,10 @@ use std::{
     time::Instant,
 };
 
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{
+    HeaderValue,
+    uri::{PathAndQuery, Scheme},
+};
 use smallvec::SmallVec;
 
 /// What the gateway knows of a request. Clones share the record of how the request fares.
@@ -30,8 +33,9 @@ pub struct RequestContext {
     pub(crate) client_ip: Option<IpAddr>,
     pub(crate) peer_is_trusted: bool,
     pub(crate) scheme: Option<Scheme>,
-    pub(crate) authority: Option<Authority>,
-    pub(crate) request_id: Option<Arc<str>>,
+    /// A valid host and port, mostly with the bytes of `Host`.
+    pub(crate) authority: Option<HeaderValue>,
+    pub(crate) request_id: Option<HeaderValue>,
     pub(crate) route: Option<Arc<str>>,
     pub(crate) params: Params,
     pub(crate) deadline: Option<Instant>,
@@ -68,13 +72,22 @@ impl RequestContext {
     }
 
     /// The host, with a port if there was one, that the client asked for.
-    pub fn authority(&self) -> Option<&Authority> {
-        self.authority.as_ref()
+    pub fn authority(&self) -> Option<&str> {
+        text(self.authority.as_ref()?)
+    }
+
+    /// The host that the client asked for, without a port; an IPv6 address keeps its brackets.
+    pub fn host(&self) -> Option<&str> {
+        let authority = self.authority()?;
+        match authority.rfind(':') {
+            Some(colon) if !authority.ends_with(']') => authority.get(..colon),
+            _ => Some(authority),
+        }
     }
 
     /// The request's id: the one that a trusted peer sent, or a new one.
     pub fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
+        text(self.request_id.as_ref()?)
     }
 
     /// The name of the route that took the request; `None` before the match.
@@ -115,6 +128,11 @@ impl RequestContext {
             note(&mut record.lock());
         }
     }
+}
+
+/// What is ASCII, as text.
+fn text(value: &HeaderValue) -> Option<&str> {
+    std::str::from_utf8(value.as_bytes()).ok()
 }
 
 /// The path parameters of a request: names of the pattern, and where in the canonical path their values stand.
@@ -202,6 +220,22 @@ mod tests {
         assert_eq!(params.get("rest"), Some("a/b"));
         assert_eq!(params.get("none"), None);
         assert_eq!(params.get("other"), None);
+    }
+
+    #[test]
+    fn a_host_is_an_authority_without_its_port() {
+        for (authority, host) in [
+            ("t.example", "t.example"),
+            ("t.example:80", "t.example"),
+            ("[::1]", "[::1]"),
+            ("[::1]:80", "[::1]"),
+        ] {
+            let mut context = RequestContext::new();
+            context.authority = Some(HeaderValue::from_static(authority));
+            assert_eq!(context.authority(), Some(authority));
+            assert_eq!(context.host(), Some(host));
+        }
+        assert_eq!(RequestContext::new().host(), None);
     }
 
     #[test]

@@ -21,7 +21,8 @@ thread_local! {
 #[inline]
 pub(crate) fn next_u64() -> u64 {
     STATE.with(|cells| {
-        let mut state = cells.each_ref().map(Cell::get);
+        let [a, b, c, d] = cells;
+        let mut state = [a.get(), b.get(), c.get(), d.get()];
         // Also once in 2^64 numbers, which does no harm.
         if state[0] == 0 {
             state = seed();

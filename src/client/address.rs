@@ -100,9 +100,9 @@ impl Address {
     }
 
     /// The request's path and query below the endpoint's base path.
-    pub(crate) fn join(&self, path: &PathAndQuery) -> Result<PathAndQuery, PathError> {
+    pub(crate) fn join(&self, path: PathAndQuery) -> Result<PathAndQuery, PathError> {
         if self.base.is_empty() {
-            return Ok(path.clone());
+            return Ok(path);
         }
         join_path(&self.base, path.path(), path.query())
     }
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_base_path_goes_in_front() {
         let address = Address::parse("http://users/v1/").unwrap();
-        let joined = address.join(&PathAndQuery::from_static("/a?x=1")).unwrap();
+        let joined = address.join(PathAndQuery::from_static("/a?x=1")).unwrap();
         assert_eq!(joined, "/v1/a?x=1");
     }
 }

@@ -1,33 +1,207 @@
-//! One request and its answer: who may still send, how long the silence lasts, and when the connection is free again.
+//! One request and its answer on an HTTP/2 connection, whose own task sends and receives.
 
 use std::{
-    pin::Pin,
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{InFlight, Limits, pool::Lease, timer::Timer};
+use super::{Address, InFlight, Limits, Outgoing, http2::Stream, watch::Watch};
 use crate::{
     body::Body,
     clock,
-    error::{Error, ErrorKind},
+    error::{BoxError, Error, ErrorKind},
 };
 
-/// The clock of one exchange.
-pub(crate) struct Watch {
-    limits: Limits,
-    last: Instant,
-    upload: Option<Arc<Upload>>,
-    headed: bool,
+/// Why there is no answer.
+pub(super) enum Failed {
+    Error(Error),
+    /// The peer has not looked at the request: here it is again.
+    Again(Box<Outgoing>, Error),
+}
+
+impl Outgoing {
+    /// Sends the request on a stream and waits for the head of its answer.
+    pub(super) async fn exchange(
+        mut self,
+        mut stream: Stream,
+        address: &Address,
+        limits: Limits,
+        in_flight: InFlight,
+    ) -> Result<Response<Body>, (Failed, InFlight)> {
+        let bodiless = self.body.is_end_stream();
+        let mut watch = Watch::new(limits);
+        if bodiless {
+            watch.sent();
+        } else {
+            let upload = Upload::start();
+            watch.follow(upload.clone());
+            let body = std::mem::take(&mut self.body);
+            self.body = Body::boxed(UploadBody {
+                body,
+                state: upload,
+            });
+        }
+        // A peer that goes away says which streams it has not looked at.
+        let copy = bodiless.then(|| self.copy());
+        let on_continue = self.on_continue.clone();
+        let request = match self.into_http2(address) {
+            Ok(request) => request,
+            Err(error) => return Err((Failed::Error(error), in_flight)),
+        };
+        let sent = {
+            let mut reply = pin!(stream.sender().try_send_request(request));
+            let timer = &mut stream.timer;
+            poll_fn(|cx| match reply.as_mut().poll(cx) {
+                Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(Ok(Box::new(error)))),
+                Poll::Pending => watch.poll(cx, timer).map(|error| Err(Err(error))),
+            })
+            .await
+        };
+        let mut error = match sent {
+            Ok(response) => {
+                watch.headed();
+                return Ok(response.map(|body| {
+                    if body.is_end_stream() {
+                        Body::empty()
+                    } else {
+                        Body::boxed(Download::new(body, stream, watch, in_flight))
+                    }
+                }));
+            }
+            Err(Err(error)) => return Err((Failed::Error(error), in_flight)),
+            Err(Ok(error)) => error,
+        };
+        let message = error.take_message();
+        let error = (*error).into_error();
+        if message.is_some() || ends_connection(&error) {
+            stream.broken();
+        }
+        let again = match (message, copy) {
+            (Some(request), _) => Some(Self::from(request)),
+            (None, Some(copy)) if is_refused(&error) => Some(copy),
+            _ => None,
+        };
+        let error = upstream_error(error);
+        let failed = match again {
+            Some(mut again) => {
+                again.on_continue = on_continue;
+                Failed::Again(Box::new(again), error.with_retryable(true))
+            }
+            None => Failed::Error(error),
+        };
+        Err((failed, in_flight))
+    }
+
+    fn into_http2(mut self, address: &Address) -> Result<Request<Body>, Error> {
+        let host = self.headers.remove(header::HOST);
+        let authority = match &host {
+            Some(host) => http::uri::Authority::try_from(host.as_bytes()),
+            None => Ok(address.authority.clone()),
+        };
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(address.scheme.clone());
+        parts.authority =
+            Some(authority.map_err(|error| Error::new(ErrorKind::BadRequest).with_source(error))?);
+        parts.path_and_query = Some(self.path);
+        let uri = Uri::from_parts(parts)
+            .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
+        let mut request = Request::new(self.body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = uri;
+        *request.version_mut() = Version::HTTP_2;
+        *request.headers_mut() = self.headers;
+        if let Some(on_continue) = self.on_continue {
+            hyper::ext::on_informational(&mut request, move |response| {
+                if response.status() == StatusCode::CONTINUE {
+                    on_continue();
+                }
+            });
+        }
+        Ok(request)
+    }
+
+    /// The same request without its body.
+    fn copy(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            path: self.path.clone(),
+            headers: self.headers.clone(),
+            body: Body::empty(),
+            on_continue: None,
+        }
+    }
+}
+
+impl From<Request<Body>> for Outgoing {
+    fn from(request: Request<Body>) -> Self {
+        let (mut parts, body) = request.into_parts();
+        if let Some(authority) = parts.uri.authority()
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            parts.headers.insert(header::HOST, host);
+        }
+        let path = parts
+            .uri
+            .into_parts()
+            .path_and_query
+            .unwrap_or_else(|| PathAndQuery::from_static("/"));
+        Self {
+            method: parts.method,
+            path,
+            headers: parts.headers,
+            body,
+            on_continue: None,
+        }
+    }
+}
+
+/// The peer says that it has not processed the request (RFC 9113, sections 6.8 and 8.7).
+fn is_refused(error: &hyper::Error) -> bool {
+    h2_error(error).is_some_and(|error| {
+        error.reason() == Some(h2::Reason::REFUSED_STREAM)
+            || (error.is_go_away()
+                && error.is_remote()
+                && error.reason() == Some(h2::Reason::NO_ERROR))
+    })
+}
+
+/// More than one stream has failed (RFC 9113, section 5.4.1); the others go on after a reset of one.
+fn ends_connection(error: &hyper::Error) -> bool {
+    error.is_closed()
+        || error.is_canceled()
+        || h2_error(error).is_some_and(|error| error.is_go_away() || error.is_io())
+}
+
+fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error).and_then(|source| source.downcast_ref())
+}
+
+/// What a failed exchange is called. An error of the client's body that hyper passes on keeps its name.
+fn upstream_error(error: hyper::Error) -> Error {
+    if let Some(own) = crate::error::find(&error) {
+        return own.clone();
+    }
+    let kind = if error.is_user() {
+        ErrorKind::Internal
+    } else if error.is_parse() {
+        ErrorKind::Protocol
+    } else {
+        ErrorKind::Incomplete
+    };
+    Error::new(kind).with_source(Box::new(error) as BoxError)
 }
 
 /// The state of a request's body, shared with the connection that sends it.
@@ -42,120 +216,34 @@ pub(crate) struct Upload {
     watcher: AtomicWaker,
 }
 
-impl Watch {
-    /// Starts the clock, and hands out the body to send instead of the given one.
-    pub(crate) fn start(limits: Limits, body: Body) -> (Self, Body) {
-        let now = clock::now();
-        if body.is_end_stream() {
-            return (
-                Self {
-                    limits,
-                    last: now,
-                    upload: None,
-                    headed: false,
-                },
-                body,
-            );
-        }
-        let upload = Arc::new(Upload {
-            start: now,
+impl Upload {
+    fn start() -> Arc<Self> {
+        Arc::new(Self {
+            start: clock::now(),
             last: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             watcher: AtomicWaker::new(),
-        });
-        let body = Body::boxed(UploadBody {
-            body,
-            state: upload.clone(),
-        });
-        (
-            Self {
-                limits,
-                last: now,
-                upload: Some(upload),
-                headed: false,
-            },
-            body,
-        )
+        })
     }
 
-    /// Starts the clock anew, for the same request on another connection.
-    pub(crate) fn restart(&mut self) {
-        self.last = clock::now();
-    }
-
-    pub(crate) fn headed(&mut self) {
-        self.headed = true;
-        self.last = clock::now();
-    }
-
-    /// Ready with the error when a limit has passed; until then the task is woken in time.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<Error> {
-        if let Some(upload) = &self.upload
-            && self.limits.head.is_some()
-            && !self.headed
-        {
-            upload.watcher.register(cx.waker());
-        }
-        loop {
-            let Some((due, kind)) = self.due() else {
-                return Poll::Pending;
-            };
-            if timer.poll(cx, due).is_pending() {
-                return Poll::Pending;
-            }
-            // A frame may have moved the moment on while the timer slept.
-            if self.due().is_some_and(|(later, _)| later <= due) {
-                return Poll::Ready(Error::new(kind));
-            }
-        }
-    }
-
-    fn due(&self) -> Option<(Instant, ErrorKind)> {
-        let upload = self.upload.as_deref();
-        let last = upload.map_or(self.last, |upload| self.last.max(upload.last()));
-        let silence = self
-            .limits
-            .activity
-            .and_then(|limit| Some((last.checked_add(limit)?, ErrorKind::Timeout)));
-        let whole = self
-            .limits
-            .deadline
-            .map(|deadline| (deadline, ErrorKind::Deadline));
-        let sent = upload.is_none_or(|upload| upload.ended.load(Ordering::Acquire));
-        let head = match self.limits.head {
-            Some(limit) if !self.headed && sent => {
-                last.checked_add(limit).map(|due| (due, ErrorKind::Timeout))
-            }
-            _ => None,
-        };
-        [silence, whole, head]
-            .into_iter()
-            .flatten()
-            .min_by_key(|(due, _)| *due)
-    }
-
-    fn is_sent(&self) -> bool {
-        self.upload
-            .as_deref()
-            .is_none_or(|upload| upload.ended.load(Ordering::Acquire))
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        // The answer is over or nobody wants it: the connection must not wait for a client that may never send on.
-        if let Some(upload) = &self.upload {
-            upload.stopped.store(true, Ordering::Release);
-            upload.waker.wake();
-        }
-    }
-}
-
-impl Upload {
-    fn last(&self) -> Instant {
+    pub(super) fn last(&self) -> Instant {
         self.start + Duration::from_nanos(self.last.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    pub(super) fn wake_at_end(&self, waker: &Waker) {
+        self.watcher.register(waker);
+    }
+
+    /// The answer is over or nobody wants it: the connection must not wait for a client that may never send on.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.waker.wake();
     }
 
     fn end(&self) {
@@ -219,67 +307,28 @@ impl http_body::Body for UploadBody {
     }
 }
 
-/// An answer's body on its way in. When it has ended, its connection goes back to the pool; when it is dropped
-/// before that, the connection is closed (HTTP/1) or the stream reset (HTTP/2).
-pub(crate) struct Download {
+/// An answer's body on its way in. When it is dropped before its end, the stream is reset.
+struct Download {
     body: Incoming,
     link: Option<Link>,
 }
 
 /// What an exchange holds until it is over.
 struct Link {
-    lease: Lease,
+    stream: Stream,
     watch: Watch,
     _in_flight: InFlight,
 }
 
 impl Download {
-    pub(super) fn new(body: Incoming, lease: Lease, watch: Watch, in_flight: InFlight) -> Self {
-        let mut this = Self {
-            body,
-            link: Some(Link {
-                lease,
-                watch,
-                _in_flight: in_flight,
-            }),
-        };
-        if this.body.is_end_stream() {
-            this.finish();
-        }
-        this
-    }
-
-    /// The same for a connection that goes on as something else (101): it never goes back to the pool, and counts
-    /// until this is dropped.
-    pub(super) fn switched(
-        body: Incoming,
-        lease: Lease,
-        watch: Watch,
-        in_flight: InFlight,
-    ) -> Self {
+    fn new(body: Incoming, stream: Stream, watch: Watch, in_flight: InFlight) -> Self {
         Self {
             body,
             link: Some(Link {
-                lease,
+                stream,
                 watch,
                 _in_flight: in_flight,
             }),
-        }
-    }
-
-    fn finish(&mut self) {
-        let Some(Link { lease, watch, .. }) = self.link.take() else {
-            return;
-        };
-        match lease {
-            Lease::Http1(conn) if watch.is_sent() => {
-                if let Some(pool) = conn.pool() {
-                    pool.release(conn);
-                }
-            }
-            Lease::Http1(_) => {}
-            #[cfg(feature = "http2")]
-            Lease::Http2(_) => {}
         }
     }
 }
@@ -296,36 +345,29 @@ impl http_body::Body for Download {
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if this.body.is_end_stream() {
-                    this.finish();
+                    this.link = None;
                 } else if let Some(link) = &mut this.link {
-                    let now = clock::now();
-                    link.watch.last = now;
-                    if link
-                        .watch
-                        .limits
-                        .deadline
-                        .is_some_and(|deadline| deadline <= now)
-                    {
-                        // An answer that never stops coming never lets the timer run.
+                    link.watch.moved();
+                    if link.watch.is_over() {
                         this.link = None;
-                        return Poll::Ready(Some(Err(Error::new(ErrorKind::Deadline))));
+                        return Poll::Ready(Some(Err(ErrorKind::Deadline.into())));
                     }
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
                 this.link = None;
-                Poll::Ready(Some(Err(super::send::upstream_error(error))))
+                Poll::Ready(Some(Err(upstream_error(error))))
             }
             Poll::Ready(None) => {
-                this.finish();
+                this.link = None;
                 Poll::Ready(None)
             }
             Poll::Pending => {
                 let Some(link) = &mut this.link else {
                     return Poll::Pending;
                 };
-                let Poll::Ready(error) = link.watch.poll(cx, link.lease.timer()) else {
+                let Poll::Ready(error) = link.watch.poll(cx, &mut link.stream.timer) else {
                     return Poll::Pending;
                 };
                 this.link = None;
@@ -340,15 +382,5 @@ impl http_body::Body for Download {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Lease {
-    pub(super) fn timer(&mut self) -> &mut Timer {
-        match self {
-            Self::Http1(conn) => &mut conn.timer,
-            #[cfg(feature = "http2")]
-            Self::Http2(stream) => &mut stream.timer,
-        }
     }
 }

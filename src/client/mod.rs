@@ -6,6 +6,7 @@
 
 mod address;
 mod connect;
+#[cfg(feature = "http2")]
 mod exchange;
 mod http1;
 #[cfg(feature = "http2")]
@@ -17,6 +18,7 @@ mod send;
 mod timer;
 #[cfg(feature = "tls")]
 mod tls;
+mod watch;
 
 use std::{
     num::NonZeroUsize,
@@ -28,11 +30,12 @@ use std::{
 };
 
 pub(crate) use address::Address;
-pub(crate) use exchange::Download;
+pub(crate) use http1::{Answer, Switched};
 pub(crate) use resolve::Resolver;
-pub(crate) use send::{Limits, Outgoing};
+pub(crate) use send::Outgoing;
 #[cfg(feature = "tls")]
 pub(crate) use tls::{Roots, Tls, TlsSettings};
+pub(crate) use watch::Limits;
 
 use connect::Connector;
 use pool::Pool;

@@ -58,7 +58,7 @@ pub(crate) enum Lease {
 }
 
 /// What the first in the queue gets.
-enum Grant {
+pub(crate) enum Grant {
     Http1(Http1),
     #[cfg(feature = "http2")]
     Http2(Stream),
@@ -67,7 +67,8 @@ enum Grant {
     Failed(Error),
 }
 
-enum Plan {
+/// How a request gets a connection.
+pub(crate) enum Plan {
     Use(Lease),
     Open(Slot),
     Wait(oneshot::Receiver<Grant>),
@@ -96,13 +97,13 @@ impl Pool {
         })
     }
 
-    /// A connection to use: one there is, or, if `fresh`, one that has never been used.
-    pub(crate) async fn acquire(
+    /// Waits for the connection that was planned.
+    pub(crate) async fn follow(
         self: &Arc<Self>,
+        plan: Plan,
         connector: &Connector,
-        fresh: bool,
     ) -> Result<Lease, Error> {
-        match self.plan(fresh) {
+        match plan {
             Plan::Use(lease) => Ok(lease),
             Plan::Open(slot) => self.open(connector, slot).await,
             Plan::Refuse => Err(Error::new(ErrorKind::Saturated)),
@@ -125,7 +126,8 @@ impl Pool {
         }
     }
 
-    fn plan(self: &Arc<Self>, fresh: bool) -> Plan {
+    /// A connection to use: one there is, or, if `fresh`, one that has never been used.
+    pub(crate) fn plan(self: &Arc<Self>, fresh: bool) -> Plan {
         let mut guard = self.lock();
         let state = &mut *guard;
         #[cfg(feature = "http2")]
@@ -155,31 +157,16 @@ impl Pool {
         Plan::Wait(receiver)
     }
 
-    /// The idle connection that was used last and is ready for a request.
+    /// The idle connection that was used last and is still good.
     fn reusable(&self, state: &mut State) -> Option<Idle> {
-        let mut now = None;
-        let mut skipped: Option<Idle> = None;
-        while let Some(idle) = state.idle.pop_back() {
-            if idle.is_closed() || self.is_stale(&idle, *now.get_or_insert_with(clock::now)) {
-                state.open -= 1;
-                continue;
-            }
-            if idle.is_ready() {
-                if let Some(skipped) = skipped {
-                    state.idle.push_back(skipped);
-                }
+        let now = clock::now();
+        while let Some(mut idle) = state.idle.pop_back() {
+            if !self.is_stale(&idle, now) && !idle.is_closed() {
                 return Some(idle);
             }
-            // Its task has not settled yet. One such is set aside; if nothing better comes, it is waited for.
-            match skipped {
-                None => skipped = Some(idle),
-                Some(_) => {
-                    state.idle.push_back(idle);
-                    break;
-                }
-            }
+            state.open -= 1;
         }
-        skipped
+        None
     }
 
     fn is_stale(&self, idle: &Idle, now: Instant) -> bool {
@@ -205,13 +192,8 @@ impl Pool {
                 Err(error) => Err(slot.failed(error)),
             };
         }
-        match super::http1::open(opened.io, slot).await {
-            Ok(conn) => {
-                self.opened_http1();
-                Ok(Lease::Http1(conn))
-            }
-            Err((error, slot)) => Err(slot.failed(error)),
-        }
+        self.opened_http1();
+        Ok(Lease::Http1(Http1::open(opened.io, slot, clock::now())))
     }
 
     /// The endpoint speaks HTTP/1: those who waited to know it may open connections of their own.
@@ -232,10 +214,9 @@ impl Pool {
     }
 
     /// Takes back a connection that can serve another request.
-    pub(crate) fn release(self: &Arc<Self>, mut conn: Http1) {
-        conn.used();
+    pub(crate) fn release(self: &Arc<Self>, conn: Http1) {
         let now = clock::now();
-        if conn.is_closed() || self.is_aged(conn.opened(), now) {
+        if self.is_aged(conn.opened(), now) {
             return;
         }
         let mut state = self.lock();
@@ -270,7 +251,8 @@ impl Pool {
         let before = state.idle.len();
         state
             .idle
-            .retain(|idle| !idle.is_closed() && !self.is_stale(idle, now));
+            .retain_mut(|idle| !self.is_stale(idle, now) && !idle.is_closed());
+        state.idle.iter_mut().for_each(Idle::rest);
         state.open -= before - state.idle.len();
         #[cfg(feature = "http2")]
         self.reap_http2(&mut state, now);

@@ -179,10 +179,7 @@ fn assemble(
     let way = if route.layers.is_empty() {
         Way::Straight(target)
     } else {
-        let last = Next::from_fn(move |request| {
-            let target = target.clone();
-            async move { target.call(request).await }
-        });
+        let last = Next::from_fn(move |request| target.call(request));
         Way::Layered(route.layers.around(last))
     };
     let ended = Ended {

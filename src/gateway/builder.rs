@@ -178,10 +178,8 @@ impl GatewayBuilder {
         let routes = Arc::new(routes);
         let layers = (!self.layers.is_empty()).then(|| {
             let routes = routes.clone();
-            self.layers.around(Next::from_fn(move |request| {
-                let routes = routes.clone();
-                async move { routes.dispatch(request).await }
-            }))
+            let dispatch = Next::from_fn(move |request| routes.dispatch(request));
+            self.layers.around(dispatch)
         });
         let observe = self.observe.unwrap_or_default();
         let door =

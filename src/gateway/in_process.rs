@@ -9,12 +9,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Request;
 use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
-use super::Next;
+use super::{Next, NextFuture};
 use crate::{
     body::Body,
     clock,
@@ -30,7 +30,7 @@ pub(crate) struct InProcess {
 }
 
 impl InProcess {
-    pub(crate) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+    pub(crate) fn call(&self, mut request: Request<Body>) -> NextFuture {
         let own = self
             .timeout
             .and_then(|limit| clock::now().checked_add(limit));
@@ -48,21 +48,24 @@ impl InProcess {
             None => own,
         };
         let Some(deadline) = deadline else {
-            return self.service.send(request).await;
+            return self.service.send(request);
         };
-        let answer = tokio::time::timeout_at(deadline.into(), self.service.send(request)).await;
-        let response = answer.map_err(|_| Error::new(ErrorKind::Deadline))??;
-        Ok(response.map(|body| {
-            if body.is_end_stream() {
-                return body;
-            }
-            let sleep = tokio::time::sleep_until(deadline.into());
-            Body::boxed(Timed {
-                body,
-                deadline,
-                sleep,
-            })
-        }))
+        let reply = self.service.send(request);
+        NextFuture::new(async move {
+            let answer = tokio::time::timeout_at(deadline.into(), reply).await;
+            let response = answer.map_err(|_| Error::new(ErrorKind::Deadline))??;
+            Ok(response.map(|body| {
+                if body.is_end_stream() {
+                    return body;
+                }
+                let sleep = tokio::time::sleep_until(deadline.into());
+                Body::boxed(Timed {
+                    body,
+                    deadline,
+                    sleep,
+                })
+            }))
+        })
     }
 }
 

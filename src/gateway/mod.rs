@@ -33,7 +33,7 @@ pub use route::Route;
 pub use upstream::Upstream;
 
 use crate::{body::Body, error::BoxError};
-use pipeline::Pipeline;
+use pipeline::{Answer, Pipeline};
 
 /// One front door for many backends: a service that any hyper or axum server mounts.
 ///
@@ -49,7 +49,7 @@ use pipeline::Pipeline;
 pub struct Gateway(Arc<Pipeline>);
 
 /// The answer of a [`Gateway`], on its way.
-pub struct GatewayFuture(Pin<Box<dyn Future<Output = Response<Body>> + Send>>);
+pub struct GatewayFuture(Answer);
 
 impl Gateway {
     /// Begins to assemble a gateway.
@@ -71,7 +71,7 @@ impl Gateway {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        GatewayFuture(Box::pin(self.0.clone().run(request.map(Body::new))))
+        GatewayFuture(self.0.run(request.map(Body::new)))
     }
 }
 
@@ -111,7 +111,7 @@ impl Future for GatewayFuture {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(cx).map(Ok)
+        Pin::new(&mut self.0).poll(cx)
     }
 }
 

@@ -45,11 +45,10 @@ impl Next {
         Self(Arc::new(Adapter(service)))
     }
 
-    /// What is always ready and needs no adapting, so that a request costs one box.
-    pub(crate) fn from_fn<F, Fut>(handle: F) -> Self
+    /// What is always ready and needs no adapting, so that a request costs no box of its own.
+    pub(crate) fn from_fn<F>(handle: F) -> Self
     where
-        F: Fn(Request<Body>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Response<Body>, Error>> + Send + 'static,
+        F: Fn(Request<Body>) -> NextFuture + Send + Sync + 'static,
     {
         Self(Arc::new(Handler(handle)))
     }
@@ -83,13 +82,12 @@ where
 
 struct Handler<F>(F);
 
-impl<F, Fut> Erased for Handler<F>
+impl<F> Erased for Handler<F>
 where
-    F: Fn(Request<Body>) -> Fut + Send + Sync,
-    Fut: Future<Output = Result<Response<Body>, Error>> + Send + 'static,
+    F: Fn(Request<Body>) -> NextFuture + Send + Sync,
 {
     fn call(&self, request: Request<Body>) -> Reply {
-        Box::pin((self.0)(request))
+        (self.0)(request).0
     }
 }
 
@@ -116,6 +114,10 @@ impl NextFuture {
         reply: impl Future<Output = Result<Response<Body>, Error>> + Send + 'static,
     ) -> Self {
         Self(Box::pin(reply))
+    }
+
+    pub(crate) fn ready(reply: Result<Response<Body>, Error>) -> Self {
+        Self::new(std::future::ready(reply))
     }
 }
 

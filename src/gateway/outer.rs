@@ -27,10 +27,7 @@ impl Outer {
             return None;
         }
         let inside = inside.clone();
-        let door = Next::from_fn(move |request| {
-            let inside = inside.clone();
-            async move { Ok(inside.enter(request).await) }
-        });
+        let door = Next::from_fn(move |request| inside.enter(request));
         Some(
             self.0
                 .iter()

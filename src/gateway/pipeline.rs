@@ -1,10 +1,15 @@
 //! The way of a request through the gateway, in the order in which it goes.
 
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use http::{HeaderValue, Method, Request, Response, Version, header};
 
-use super::{Next, door::Door, target::Ended};
+use super::{Next, NextFuture, door::Door, target::Ended};
 use crate::{
     body::Body,
     context::{Params, RequestContext},
@@ -36,36 +41,64 @@ pub(crate) struct Routes(pub(crate) RouteTable<Ended>);
 
 impl Pipeline {
     /// From the client's request to the answer that it gets. Nothing fails: what goes wrong is an answer too.
-    pub(crate) async fn run(self: Arc<Self>, mut request: Request<Body>) -> Response<Body> {
+    ///
+    /// What needs no waiting is done at once, so that the only future is the one that waits for the backend.
+    pub(crate) fn run(&self, mut request: Request<Body>) -> Answer {
         let is_head = request.method() == Method::HEAD;
         self.inside.door.greet(&mut request);
         let observation = self.observe.begin(&mut request);
-        let work = async {
-            let answer = match &self.outer {
-                Some(outer) => outer.send(request).await,
-                None => Ok(self.inside.enter(request).await),
-            };
-            Ok::<_, Error>(answer.unwrap_or_else(|error| self.inside.reject(error)))
-        };
-        let mut response = match ObserveFuture::new(work, observation).await {
-            Ok(response) => response,
-            Err(error) => self.inside.reject(error),
-        };
-        if is_head {
+        let reply = observation.in_scope(|| match &self.outer {
+            Some(outer) => outer.send(request),
+            None => self.inside.open(request),
+        });
+        let inside = self.inside.clone();
+        Answer {
+            reply: ObserveFuture::new(Rescued { reply, inside }, observation),
+            is_head,
+        }
+    }
+}
+
+/// The answer to a request, on its way.
+pub(crate) struct Answer {
+    reply: ObserveFuture<Rescued>,
+    is_head: bool,
+}
+
+impl Future for Answer {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut response = ready!(Pin::new(&mut self.reply).poll(cx))?;
+        if self.is_head {
             // hyper's HTTP/2 server would send a body that an in-process service or a rejection has.
             *response.body_mut() = Body::empty();
         }
-        response
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// A reply that is an answer even when it fails, so that a failure is observed as it is answered.
+struct Rescued {
+    reply: NextFuture,
+    inside: Arc<Inside>,
+}
+
+impl Future for Rescued {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let reply = ready!(Pin::new(&mut self.reply).poll(cx));
+        Poll::Ready(Ok(reply.unwrap_or_else(|error| self.inside.reject(error))))
     }
 }
 
 impl Routes {
-    pub(crate) async fn dispatch(
-        &self,
-        mut request: Request<Body>,
-    ) -> Result<Response<Body>, Error> {
-        let route = self.find(&mut request)?;
-        route.call(request).await
+    pub(crate) fn dispatch(&self, mut request: Request<Body>) -> NextFuture {
+        match self.find(&mut request) {
+            Ok(route) => route.call(request),
+            Err(missed) => NextFuture::ready(Err(missed.into())),
+        }
     }
 
     /// The route that takes a request, whose context then has its name and its params.
@@ -73,8 +106,7 @@ impl Routes {
         let context = request.extensions().get::<RequestContext>();
         let facts = Facts {
             method: request.method(),
-            host: context
-                .and_then(|context| context.authority().map(|authority| authority.as_str())),
+            host: context.and_then(RequestContext::authority),
             path: request.uri().path(),
             query: request.uri().query(),
             headers: request.headers(),
@@ -108,24 +140,29 @@ impl Routes {
 impl Inside {
     /// Through the door and the gateway's layers to a route. What goes wrong is an answer, so that the outer layers
     /// treat it like any other.
-    pub(crate) async fn enter(&self, request: Request<Body>) -> Response<Body> {
-        let version = request.version();
-        let answer = match self.door.admit(request) {
-            Err(error) => {
-                let mut response = self.reject(error);
-                if version < Version::HTTP_2 {
-                    // Where a refused request ends is not certain: what follows it must not be read as another one.
-                    let close = HeaderValue::from_static("close");
-                    response.headers_mut().insert(header::CONNECTION, close);
-                }
-                return response;
+    pub(crate) fn enter(self: &Arc<Self>, request: Request<Body>) -> NextFuture {
+        let reply = self.open(request);
+        let inside = self.clone();
+        NextFuture::new(async move {
+            let reply = reply.await;
+            Ok(reply.unwrap_or_else(|error| inside.reject(error)))
+        })
+    }
+
+    fn open(&self, mut request: Request<Body>) -> NextFuture {
+        if let Err(error) = self.door.admit(&mut request) {
+            let mut response = self.reject(error);
+            if request.version() < Version::HTTP_2 {
+                // Where a refused request ends is not certain: what follows it must not be read as another one.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
             }
-            Ok(request) => match &self.layers {
-                Some(layers) => layers.send(request).await,
-                None => self.routes.dispatch(request).await,
-            },
-        };
-        answer.unwrap_or_else(|error| self.reject(error))
+            return NextFuture::ready(Ok(response));
+        }
+        match &self.layers {
+            Some(layers) => layers.send(request),
+            None => self.routes.dispatch(request),
+        }
     }
 
     /// The answer for an error.

@@ -5,7 +5,7 @@
 //! that can be read in two ways, nothing is logged, and backends are not told who the client is.
 //!
 //! ```
-//! use http::{Request, Response};
+//! use http::{HeaderValue, Method, Request, Response, header::HOST};
 //! use http_body_util::BodyExt;
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! use tower_gateway::{Body, BoxError, RequestContext, Route, RouterLayer, Upstream};
@@ -43,12 +43,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, header::HOST, uri::Authority};
+use http::{HeaderValue, Method, Request, Response, header::HOST};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service, util::Oneshot};
 
 use super::{
-    BuildError, Route, Upstream,
+    BuildError, NextFuture, Route, Upstream,
     assembly::Assembly,
     door::canonical,
     pipeline::{Missed, Routes},
@@ -111,7 +111,7 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        Route { answer: Pin<Box<dyn Future<Output = Response<Body>> + Send>> },
+        Route { answer: NextFuture, is_head: bool },
         Inner { #[pin] answer: Oneshot<S, Request<B>> },
     }
 }
@@ -215,10 +215,12 @@ where
                 answer: Oneshot::new(self.inner.clone(), request),
             },
             Ok(Some(route)) => Way::Route {
-                answer: Box::pin(pass(route, request.map(Body::new))),
+                is_head: request.method() == Method::HEAD,
+                answer: route.call(clean(request.map(Body::new))),
             },
             Err(error) => Way::Route {
-                answer: Box::pin(std::future::ready(error.into_response())),
+                is_head: request.method() == Method::HEAD,
+                answer: NextFuture::ready(Err(error)),
             },
         };
         RouterFuture { way }
@@ -227,7 +229,7 @@ where
 
 impl Table {
     /// The route that takes a request, if one does.
-    fn route<B>(&self, request: &mut Request<B>) -> Result<Option<Ended>, Error> {
+    fn route<B>(&self, request: &mut Request<B>) -> Result<Option<&Ended>, Error> {
         if !request.uri().path().starts_with('/') {
             return Ok(None);
         }
@@ -242,7 +244,7 @@ impl Table {
             context.authority = context.authority.take().or(authority);
         }
         match self.routes.find(request) {
-            Ok(route) => Ok(Some(route.clone())),
+            Ok(route) => Ok(Some(route)),
             Err(missed @ Missed::Method(_)) if self.refuses_methods => Err(missed.into()),
             Err(_) => Ok(None),
         }
@@ -250,33 +252,27 @@ impl Table {
 }
 
 /// The host that a request is for. One that is malformed or named several times is none.
-fn authority<B>(request: &Request<B>) -> Option<Authority> {
+fn authority<B>(request: &Request<B>) -> Option<HeaderValue> {
     if let Some(authority) = request.uri().authority() {
-        return HostPort::parse(authority.as_str()).map(|_| authority.clone());
+        let host = HostPort::parse(authority.as_str())?;
+        return HeaderValue::from_str(host.as_str()).ok();
     }
     let mut lines = request.headers().get_all(HOST).iter();
     let line = lines.next().filter(|_| lines.next().is_none())?;
-    let host = line.to_str().ok().and_then(HostPort::parse)?;
-    Authority::try_from(host.as_str()).ok()
+    line.to_str().ok().and_then(HostPort::parse)?;
+    Some(line.clone())
 }
 
-/// Cleans a request that nobody has cleaned, and sends it on its route.
-async fn pass(route: Ended, request: Request<Body>) -> Response<Body> {
+/// The request without what nobody has taken off yet.
+fn clean(request: Request<Body>) -> Request<Body> {
     let (mut parts, body) = request.into_parts();
-    let is_head = parts.method == Method::HEAD;
     if let Some(context) = parts.extensions.get_mut::<RequestContext>()
         && !context.is_admitted
     {
         let owned = OwnedHeaders::new();
         admit(&mut parts.headers, parts.version, &owned, context);
     }
-    let answer = route.call(Request::from_parts(parts, body)).await;
-    let mut response = answer.unwrap_or_else(Error::into_response);
-    if is_head {
-        // hyper's HTTP/2 server would send a body that an in-process service or a rejection has.
-        *response.body_mut() = Body::empty();
-    }
-    response
+    Request::from_parts(parts, body)
 }
 
 impl<S, B, R> Future for RouterFuture<S, B>
@@ -289,7 +285,15 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().way.project() {
-            WayProjection::Route { answer } => answer.as_mut().poll(cx).map(Ok),
+            WayProjection::Route { answer, is_head } => {
+                let answer = ready!(Pin::new(answer).poll(cx));
+                let mut response = answer.unwrap_or_else(Error::into_response);
+                if *is_head {
+                    // hyper's HTTP/2 server would send a body that an in-process service or a rejection has.
+                    *response.body_mut() = Body::empty();
+                }
+                Poll::Ready(Ok(response))
+            }
             WayProjection::Inner { answer } => {
                 Poll::Ready(ready!(answer.poll(cx)).map(|response| response.map(Body::new)))
             }

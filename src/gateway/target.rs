@@ -2,9 +2,9 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Uri};
 
-use super::{Next, body_limit, upstream::Ready};
+use super::{Next, NextFuture, body_limit, upstream::Ready};
 use crate::{
     body::Body,
     clock,
@@ -16,7 +16,6 @@ use crate::{
 };
 
 /// A route that is ready for requests.
-#[derive(Clone)]
 pub(crate) struct Ended {
     pub(crate) name: Arc<str>,
     pub(crate) params: Arc<[Box<str>]>,
@@ -26,47 +25,56 @@ pub(crate) struct Ended {
 }
 
 /// Straight to the target, or through the route's layers.
-#[derive(Clone)]
 pub(crate) enum Way {
     Straight(Arc<Target>),
     Layered(Next),
 }
 
 impl Ended {
-    pub(crate) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
-        let overrun = match self.body_limit {
-            Some(most) => body_limit::limit(&mut request, most)?,
-            None => None,
+    pub(crate) fn call(&self, mut request: Request<Body>) -> NextFuture {
+        let limited = match self.body_limit {
+            Some(most) => body_limit::limit(&mut request, most),
+            None => Ok(None),
         };
-        let answer = self.in_time(request).await;
-        if overrun.is_some_and(|overrun| overrun.has_happened()) {
-            // Whoever read the body saw it break off, and may have made anything of that.
-            return Err(ErrorKind::BodyTooLarge.into());
+        match limited {
+            Ok(None) => self.in_time(request),
+            Ok(Some(overrun)) => {
+                let reply = self.in_time(request);
+                NextFuture::new(async move {
+                    let answer = reply.await;
+                    if overrun.has_happened() {
+                        // Whoever read the body saw it break off, and may have made anything of that.
+                        return Err(ErrorKind::BodyTooLarge.into());
+                    }
+                    answer
+                })
+            }
+            Err(error) => NextFuture::ready(Err(error)),
         }
-        answer
     }
 
-    async fn in_time(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
-        let Some(limit) = self.timeout else {
-            return self.go(request).await;
-        };
-        let Some(deadline) = clock::now().checked_add(limit) else {
-            return self.go(request).await;
+    fn in_time(&self, mut request: Request<Body>) -> NextFuture {
+        let limit = self.timeout;
+        let Some(deadline) = limit.and_then(|limit| clock::now().checked_add(limit)) else {
+            return self.go(request);
         };
         if let Some(context) = request.extensions_mut().get_mut::<RequestContext>() {
             context.limit_deadline(deadline);
         }
+        let reply = self.go(request);
         // The client keeps the deadline to the end of the body; this holds whatever else is on the way to it.
-        match tokio::time::timeout_at(deadline.into(), self.go(request)).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::new(ErrorKind::Deadline)),
-        }
+        NextFuture::new(async move {
+            match tokio::time::timeout_at(deadline.into(), reply).await {
+                Ok(result) => result,
+                Err(_) => Err(Error::new(ErrorKind::Deadline)),
+            }
+        })
     }
 
-    async fn go(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    fn go(&self, request: Request<Body>) -> NextFuture {
         match &self.way {
-            Way::Straight(target) => target.call(request).await,
-            Way::Layered(next) => next.send(request).await,
+            Way::Straight(target) => target.call(request),
+            Way::Layered(next) => next.send(request),
         }
     }
 }
@@ -81,24 +89,39 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
-        let upstream = self.pick(request.headers()).ok_or(ErrorKind::NoEndpoint)?;
-        let Some(rewriter) = &self.rewriter else {
-            return upstream.call(request).await;
+    pub(crate) fn call(&self, request: Request<Body>) -> NextFuture {
+        let Some(upstream) = self.pick(request.headers()) else {
+            return NextFuture::ready(Err(ErrorKind::NoEndpoint.into()));
         };
+        let Some(rewriter) = &self.rewriter else {
+            return upstream.call(request);
+        };
+        let (request, plan) = match self.rewrite(rewriter, request) {
+            Ok(rewritten) => rewritten,
+            Err(error) => return NextFuture::ready(Err(error)),
+        };
+        let reply = upstream.call(request);
+        NextFuture::new(async move {
+            let mut response = reply.await?;
+            plan.apply_response(response.headers_mut())
+                .map_err(|error| Error::new(ErrorKind::Protocol).with_source(error))?;
+            Ok(response)
+        })
+    }
+
+    fn rewrite(
+        &self,
+        rewriter: &Rewriter,
+        request: Request<Body>,
+    ) -> Result<(Request<Body>, Plan), Error> {
         let plan = plan(rewriter, &request)?;
         let (mut parts, body) = request.into_parts();
-        let full = |error| Error::new(ErrorKind::BadRequest).with_source(error);
         plan.apply_request(&mut parts.uri, &mut parts.headers)
-            .map_err(full)?;
+            .map_err(|error| Error::new(ErrorKind::BadRequest).with_source(error))?;
         if let Some(prefix) = plan.stripped() {
             self.forward.apply_prefix(&mut parts.headers, prefix);
         }
-        request = Request::from_parts(parts, body);
-        let mut response = upstream.call(request).await?;
-        plan.apply_response(response.headers_mut())
-            .map_err(|error| Error::new(ErrorKind::Protocol).with_source(error))?;
-        Ok(response)
+        Ok((Request::from_parts(parts, body), plan))
     }
 
     fn pick(&self, headers: &HeaderMap) -> Option<&Ready> {
@@ -151,7 +174,7 @@ impl TemplateFacts for Facts<'_> {
     }
 
     fn host(&self) -> Option<&str> {
-        self.context.authority().map(|authority| authority.host())
+        self.context.host()
     }
 
     fn scheme(&self) -> Option<&str> {

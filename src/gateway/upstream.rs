@@ -65,11 +65,14 @@ pub(crate) enum Ready {
 }
 
 impl Ready {
-    pub(crate) async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    pub(crate) fn call(&self, request: Request<Body>) -> NextFuture {
         match self {
-            Self::Proxy(proxy) => proxy.call(request).await,
-            Self::InProcess(service) => service.call(request).await,
-            Self::Layered(next) => next.send(request).await,
+            Self::Proxy(proxy) => {
+                let proxy = proxy.clone();
+                NextFuture::new(async move { proxy.call(request).await })
+            }
+            Self::InProcess(service) => service.call(request),
+            Self::Layered(next) => next.send(request),
         }
     }
 }
@@ -328,10 +331,7 @@ impl Upstream {
         if self.layers.is_empty() {
             return Ok(ready);
         }
-        let leaf = Next::from_fn(move |request| {
-            let ready = ready.clone();
-            async move { ready.call(request).await }
-        });
+        let leaf = Next::from_fn(move |request| ready.call(request));
         Ok(Ready::Layered(self.layers.around(leaf)))
     }
 

@@ -1,7 +1,5 @@
 //! The configuration, and what it does to a request on its way in.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tower::Layer;
@@ -108,39 +106,25 @@ fn identify<B>(request: &mut Request<B>, header: &HeaderName) -> HeaderValue {
     // An outer layer may have settled it already.
     let known = context.and_then(|context| context.request_id.clone());
     let trusted = context.is_some_and(RequestContext::peer_is_trusted);
+    let sent = || sent_id(request.headers(), header);
     let id = known
-        .or_else(|| sent_id(request.headers(), header).filter(|_| trusted))
+        .or_else(|| trusted.then(sent).flatten())
         .unwrap_or_else(|| request_id::make([random::next_u64(), random::next_u64()]));
 
-    let value = HeaderValue::from_maybe_shared(Bytes::from_owner(Shared(id.clone())))
-        .unwrap_or_else(|_| HeaderValue::from_static("invalid"));
     remove_aliases(request.headers_mut(), header);
-    set(request.headers_mut(), header.clone(), value.clone());
+    set(request.headers_mut(), header.clone(), id.clone());
     request
         .extensions_mut()
         .get_or_insert_default::<RequestContext>()
-        .request_id = Some(id);
-    value
-}
-
-/// The id in context and headers is one allocation.
-struct Shared(Arc<str>);
-
-impl AsRef<[u8]> for Shared {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
+        .request_id = Some(id.clone());
+    id
 }
 
 /// The id that the peer sent, if it sent just one.
-fn sent_id(headers: &HeaderMap, header: &HeaderName) -> Option<Arc<str>> {
+fn sent_id(headers: &HeaderMap, header: &HeaderName) -> Option<HeaderValue> {
     let mut lines = headers.get_all(header).iter();
     let line = lines.next()?;
-    lines
-        .next()
-        .is_none()
-        .then(|| request_id::accept(line.as_bytes()))
-        .flatten()
+    (lines.next().is_none() && request_id::is_acceptable(line.as_bytes())).then(|| line.clone())
 }
 
 /// Removes the names that a backend may take for `header` because to it `_` and `-` are the same, as in CGI.
@@ -157,16 +141,20 @@ fn remove_aliases(headers: &mut HeaderMap, header: &HeaderName) {
 
 /// Continues the request's trace, or begins one.
 fn trace(headers: &mut HeaderMap) -> TraceParent {
-    let sent = TraceParent::of(lines(headers, &TRACEPARENT));
-    let keeps_state = sent.is_some() && trace_context::state_is_valid(lines(headers, &TRACESTATE));
-    if !keeps_state {
-        headers.remove(TRACESTATE);
-    }
-    let own = match sent {
+    let is_of_trace = |name: &HeaderName| matches!(name.as_str(), "traceparent" | "tracestate");
+    // Most requests have neither, and this is cheaper than to look for both.
+    let sent = headers.keys().any(is_of_trace).then(|| {
+        let sent = TraceParent::of(lines(headers, &TRACEPARENT));
+        if sent.is_none() || !trace_context::state_is_valid(lines(headers, &TRACESTATE)) {
+            headers.remove(TRACESTATE);
+        }
+        sent
+    });
+    let own = match sent.flatten() {
         Some(parent) => parent.child(random::next_u64),
         None => TraceParent::begin(random::next_u64),
     };
-    if let Ok(value) = HeaderValue::from_bytes(&own.to_bytes()) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from_owner(own.to_bytes())) {
         set(headers, TRACEPARENT, value);
     }
     own

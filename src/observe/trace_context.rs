@@ -78,11 +78,7 @@ impl TraceParent {
 
     /// The trace's id as it is written.
     pub(super) fn trace_id(self) -> [u8; 32] {
-        let [high, low] = self.trace_id.map(hex::digits);
-        let mut digits = [0; 32];
-        digits[..16].copy_from_slice(&high);
-        digits[16..].copy_from_slice(&low);
-        digits
+        hex::digits_of_two(self.trace_id)
     }
 }
 

@@ -79,7 +79,7 @@ pub fn strip_request(
     if seen.te {
         stripped.trailers = keep_trailers(headers);
     }
-    for name in doomed {
+    for name in &doomed {
         headers.remove(name);
     }
     stripped
@@ -101,7 +101,7 @@ pub fn strip_response(headers: &mut HeaderMap) {
     if has_connection {
         named(headers, &mut doomed, |_| false);
     }
-    for name in doomed {
+    for name in &doomed {
         headers.remove(name);
     }
 }

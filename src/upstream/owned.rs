@@ -37,10 +37,10 @@ impl OwnedHeaders {
     }
 
     pub(super) fn owner(&self, name: &str) -> Owner {
-        if self.gateway.contains(name) {
+        if self.gateway.find(name).is_some() {
             Owner::Gateway
-        } else if self.settled.contains(name) {
-            if self.settled.contains_exactly(name) {
+        } else if let Some(is_exact) = self.settled.find(name) {
+            if is_exact {
                 Owner::Settled
             } else {
                 Owner::Gateway
@@ -99,16 +99,18 @@ impl Names {
         Self { names, lengths }
     }
 
-    fn contains(&self, name: &str) -> bool {
-        self.lengths & length_bit(name) != 0
-            && self
-                .names
-                .iter()
-                .any(|own| is_alias(name.as_bytes(), own.as_str().as_bytes()))
-    }
-
-    fn contains_exactly(&self, name: &str) -> bool {
-        self.names.iter().any(|own| own == name)
+    /// Whether `name` is one of the names or an alias of one: `Some(true)` is the name itself.
+    fn find(&self, name: &str) -> Option<bool> {
+        if self.lengths & length_bit(name) == 0 {
+            return None;
+        }
+        let names = || self.names.iter().map(HeaderName::as_str);
+        if names().any(|own| own == name) {
+            return Some(true);
+        }
+        names()
+            .any(|own| is_alias(name.as_bytes(), own.as_bytes()))
+            .then_some(false)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Passes a request on to one of a backend's endpoints, and its answer back.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header,
-    uri::PathAndQuery,
+    HeaderMap, HeaderValue, Method, Request, Response, Version, header,
+    uri::{Authority, PathAndQuery},
 };
 use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     body::Body,
-    client::{Download, Limits, Outgoing},
+    client::{Answer, Limits, Outgoing, Switched},
     clock,
     context::RequestContext,
     error::{Error, ErrorKind},
@@ -75,7 +75,41 @@ impl Proxy {
         }))
     }
 
-    pub(crate) async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    /// Sends the request to an endpoint. What can be done at once is done at once: the future is small, because it is
+    /// copied on its way to wherever it is polled.
+    pub(crate) fn call(
+        &self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send {
+        let prepared = self.prepare(request);
+        async move {
+            let Prepared {
+                endpoint,
+                outgoing,
+                limits,
+                switch,
+            } = prepared?;
+            let is_head = outgoing.method == Method::HEAD;
+            let mut response = match endpoint.client.send(outgoing, limits).await? {
+                Answer::Body(response) => response,
+                Answer::Switched(switched) => {
+                    let Some(switch) = switch else {
+                        let source = "a 101 that nobody asked for";
+                        return Err(Error::new(ErrorKind::Upgrade).with_source(source));
+                    };
+                    let (response, backend) = *switched;
+                    return switch.join(response, backend, self.0.settings.tunnel_idle_timeout);
+                }
+            };
+            strip_response(response.headers_mut());
+            if is_head {
+                *response.body_mut() = Body::empty();
+            }
+            Ok(response)
+        }
+    }
+
+    fn prepare(&self, request: Request<Body>) -> Result<Prepared<'_>, Error> {
         let Inner {
             name,
             endpoints,
@@ -99,33 +133,24 @@ impl Proxy {
         });
 
         let mut headers = parts.headers;
-        let client_upgrade = parts.extensions.remove::<OnUpgrade>();
-        let asked = match (&client_upgrade, context.upgrade()) {
-            (Some(_), Some(asked))
-                if settings
-                    .upgrades
-                    .iter()
-                    .any(|known| known.eq_ignore_ascii_case(asked)) =>
-            {
-                Some(asked)
-            }
-            _ => None,
-        };
         headers.remove(header::CONNECTION);
         headers.remove(header::TRANSFER_ENCODING);
-        if let Some(asked) = asked {
-            let protocol = HeaderValue::from_str(asked).map_err(|_| ErrorKind::BadRequest)?;
-            restore_upgrade(&mut headers, protocol);
-        }
-        let key = asked.and_then(|_| headers.get(header::SEC_WEBSOCKET_KEY).cloned());
+        let switch = match context.upgrade() {
+            Some(asked) if settings.allows(asked) => parts
+                .extensions
+                .remove::<OnUpgrade>()
+                .map(|client| Switch::ask(client, asked, &mut headers))
+                .transpose()?,
+            _ => None,
+        };
         match &settings.host {
             HostHeader::Rewrite => headers.insert(header::HOST, endpoint.host.clone()),
             HostHeader::Fixed(host) => headers.insert(header::HOST, host.clone()),
             HostHeader::Keep => {
                 let kept = context
                     .authority()
-                    .or(parts.uri.authority())
-                    .map(|host| HeaderValue::from_str(host.as_str()));
+                    .or(parts.uri.authority().map(Authority::as_str))
+                    .map(HeaderValue::from_str);
                 match kept {
                     Some(Ok(host)) => headers.insert(header::HOST, host),
                     _ if headers.contains_key(header::HOST) => None,
@@ -144,84 +169,90 @@ impl Proxy {
             } else {
                 None
             };
-
         let path = parts
             .uri
-            .path_and_query()
-            .cloned()
+            .into_parts()
+            .path_and_query
             .unwrap_or_else(|| PathAndQuery::from_static("/"));
         let path = endpoint
             .address
-            .join(&path)
+            .join(path)
             .map_err(|error| Error::new(ErrorKind::BadRequest).with_source(error))?;
-        let deadline = match (context.deadline(), settings.timeout) {
-            (deadline, None) => deadline,
-            (None, Some(limit)) => clock::now().checked_add(limit),
-            (Some(deadline), Some(limit)) => Some(
-                clock::now()
-                    .checked_add(limit)
-                    .map_or(deadline, |own| deadline.min(own)),
-            ),
-        };
+        let own = settings
+            .timeout
+            .and_then(|limit| clock::now().checked_add(limit));
         let limits = Limits {
             head: settings.head_timeout,
             activity: settings.activity_timeout,
-            deadline,
+            deadline: context.deadline().into_iter().chain(own).min(),
         };
-        let is_head = parts.method == Method::HEAD;
-        let outgoing = Outgoing {
-            method: parts.method,
-            path,
-            headers,
-            body,
-            on_continue,
-        };
-        let mut response = endpoint.client.send(outgoing, limits).await?;
-
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let (Some(client), Some(asked)) = (client_upgrade, asked) else {
-                return Err(
-                    Error::new(ErrorKind::Upgrade).with_source("a 101 that nobody asked for")
-                );
-            };
-            return switch(response, client, asked, key, settings.tunnel_idle_timeout);
-        }
-        strip_response(response.headers_mut());
-        Ok(response.map(|body| {
-            if is_head || body.is_end_stream() {
-                Body::empty()
-            } else {
-                Body::boxed(body)
-            }
-        }))
+        Ok(Prepared {
+            endpoint,
+            outgoing: Outgoing {
+                method: parts.method,
+                path,
+                headers,
+                body,
+                on_continue,
+            },
+            limits,
+            switch,
+        })
     }
 }
 
-/// Checks the 101 and joins the connections behind it.
-fn switch(
-    mut response: Response<Download>,
+/// All that it takes to send a request.
+struct Prepared<'a> {
+    endpoint: &'a Endpoint,
+    outgoing: Outgoing,
+    limits: Limits,
+    switch: Option<Box<Switch>>,
+}
+
+/// A client that wants to change the protocol.
+struct Switch {
     client: OnUpgrade,
-    asked: &str,
+    asked: HeaderValue,
     key: Option<HeaderValue>,
-    idle: Option<Duration>,
-) -> Result<Response<Body>, Error> {
-    let key = key.as_ref().map(HeaderValue::as_bytes);
-    if let Some(mistake) = upgrade::mistake(asked, key, response.headers()) {
-        return Err(Error::new(ErrorKind::Upgrade).with_source(mistake));
+}
+
+impl Switch {
+    /// Asks the backend for the protocol that the client asks for.
+    fn ask(client: OnUpgrade, asked: &str, headers: &mut HeaderMap) -> Result<Box<Self>, Error> {
+        let asked = HeaderValue::from_str(asked).map_err(|_| ErrorKind::BadRequest)?;
+        restore_upgrade(headers, asked.clone());
+        let key = headers.get(header::SEC_WEBSOCKET_KEY).cloned();
+        Ok(Box::new(Self { client, asked, key }))
     }
-    let backend = hyper::upgrade::on(&mut response);
-    let protocol = response.headers().get(header::UPGRADE).cloned();
-    strip_response(response.headers_mut());
-    if let Some(protocol) = protocol {
-        restore_upgrade(response.headers_mut(), protocol);
+
+    /// Checks the 101 and joins the connections behind it.
+    fn join(
+        self,
+        mut response: Response<()>,
+        backend: Switched,
+        idle: Option<Duration>,
+    ) -> Result<Response<Body>, Error> {
+        let key = self.key.as_ref().map(HeaderValue::as_bytes);
+        let asked = self.asked.to_str().unwrap_or_default();
+        if let Some(mistake) = upgrade::mistake(asked, key, response.headers()) {
+            return Err(Error::new(ErrorKind::Upgrade).with_source(mistake));
+        }
+        let protocol = response.headers().get(header::UPGRADE).cloned();
+        strip_response(response.headers_mut());
+        if let Some(protocol) = protocol {
+            restore_upgrade(response.headers_mut(), protocol);
+        }
+        tokio::spawn(tunnel::join(self.client, backend, idle));
+        Ok(response.map(|()| Body::empty()))
     }
-    let (parts, link) = response.into_parts();
-    tokio::spawn(async move {
-        tunnel::join(client, backend, idle).await;
-        // The connection counts as in use until here.
-        drop(link);
-    });
-    Ok(Response::from_parts(parts, Body::empty()))
+}
+
+impl ProxySettings {
+    fn allows(&self, protocol: &str) -> bool {
+        self.upgrades
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(protocol))
+    }
 }
 
 /// Takes off what belongs to the client's connection or is not for the client to say, and notes what it asked for.

@@ -18,8 +18,11 @@ use crate::clock;
 
 /// Joins the two connections until both directions are closed, or nothing was said for the idle limit. A direction
 /// that ends is closed on the other side, and the other direction goes on.
-pub(super) async fn join(client: OnUpgrade, backend: OnUpgrade, idle: Option<Duration>) {
-    let Ok((client, backend)) = futures_util::future::try_join(client, backend).await else {
+pub(super) async fn join<B>(client: OnUpgrade, backend: B, idle: Option<Duration>)
+where
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    let Ok(client) = client.await else {
         return;
     };
     let pulse = Pulse::new();
@@ -28,7 +31,7 @@ pub(super) async fn join(client: OnUpgrade, backend: OnUpgrade, idle: Option<Dur
         pulse: pulse.clone(),
     };
     let mut backend = Pulsing {
-        io: TokioIo::new(backend),
+        io: backend,
         pulse: pulse.clone(),
     };
     let mut copy = pin!(tokio::io::copy_bidirectional(&mut client, &mut backend));

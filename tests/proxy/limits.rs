@@ -53,7 +53,7 @@ async fn a_backend_that_falls_silent_breaks_the_body() {
     use http_body_util::BodyExt;
     let backend = stalls_after("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").await;
     let upstream = Upstream::http([format!("http://{backend}")]).unwrap();
-    let address = gateway(upstream.activity_timeout(Duration::from_millis(50))).await;
+    let address = gateway(upstream.activity_timeout(Duration::from_millis(500))).await;
     let answer = support::send(address, support::request("GET", "/a")).await;
     assert_eq!(answer.status(), 200);
     answer

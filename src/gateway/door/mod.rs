@@ -5,11 +5,9 @@ mod trusted;
 
 use std::net::SocketAddr;
 
-use http::{
-    Extensions, HeaderMap, Request, Uri, Version, header,
-    uri::{Authority, Scheme},
-};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, Version, uri::Scheme};
 
+use request::{Checked, RequestError, check_request};
 pub(crate) use trusted::TrustedProxies;
 
 use crate::{
@@ -68,34 +66,45 @@ impl Door {
     }
 
     /// Refuses what can be read in two ways, makes the path canonical, and replaces what only the gateway may say.
-    pub(crate) fn admit(&self, request: Request<Body>) -> Result<Request<Body>, Error> {
-        let (mut parts, mut body) = request.into_parts();
-        let host = request::check_request(&parts.method, &parts.uri, parts.version, &parts.headers)
-            .map_err(refuse)?;
-        if self.via.is_loop(&parts.headers) {
+    pub(crate) fn admit(&self, request: &mut Request<Body>) -> Result<(), Error> {
+        let version = request.version();
+        // Taken out, so that fields and context can be changed side by side.
+        let mut headers = std::mem::take(request.headers_mut());
+        let Checked {
+            host,
+            host_field,
+            is_chunked,
+            has_via,
+        } = check_request(request.method(), request.uri(), version, &headers).map_err(refuse)?;
+        if has_via && self.via.is_loop(&headers) {
             return Err(ErrorKind::Loop.into());
         }
-        let mut context = parts
-            .extensions
-            .remove::<RequestContext>()
-            .unwrap_or_default();
-        let told = context
-            .peer
-            .and_then(|peer| self.trusted.host(peer.ip(), &parts.headers));
-        if let Some(host) = told.or(host) {
-            context.authority = Authority::try_from(host.as_str()).ok();
+        let peer = request
+            .extensions()
+            .get::<RequestContext>()
+            .and_then(RequestContext::peer);
+        let told = peer.and_then(|peer| self.trusted.host(peer.ip(), &headers));
+        let authority = told.or(host).and_then(|at| {
+            // Mostly the same as `Host`, whose bytes can be shared.
+            let same = host_field.filter(|field| field.as_bytes() == at.as_str().as_bytes());
+            same.cloned()
+                .or_else(|| HeaderValue::from_str(at.as_str()).ok())
+        });
+        if let Some(uri) = canonical(request.uri(), self.path)? {
+            *request.uri_mut() = uri;
         }
-        if let Some(uri) = canonical(&parts.uri, self.path)? {
-            parts.uri = uri;
+        if version < Version::HTTP_2 && is_chunked {
+            let body = std::mem::take(request.body_mut());
+            *request.body_mut() = body.strict();
         }
-        if parts.version < Version::HTTP_2 && parts.headers.contains_key(header::TRANSFER_ENCODING)
-        {
-            body = body.strict();
-        }
-        admit(&mut parts.headers, parts.version, &self.owned, &mut context);
-        self.sign(&mut parts.headers, &context, parts.version);
-        parts.extensions.insert(context);
-        Ok(Request::from_parts(parts, body))
+        let context = request
+            .extensions_mut()
+            .get_or_insert_default::<RequestContext>();
+        admit(&mut headers, version, &self.owned, context);
+        context.authority = authority;
+        self.sign(&mut headers, context, version);
+        *request.headers_mut() = headers;
+        Ok(())
     }
 
     fn sign(&self, headers: &mut HeaderMap, context: &RequestContext, version: Version) {
@@ -103,7 +112,7 @@ impl Door {
             client: context.client_ip(),
             peer: context.peer().map(|peer| peer.ip()),
             scheme: context.scheme().map_or("http", Scheme::as_str),
-            host: context.authority().map(Authority::as_str),
+            host: context.authority.as_ref(),
             ..ForwardFacts::default()
         };
         self.forward.apply(headers, &facts);
@@ -120,7 +129,7 @@ pub(crate) fn canonical(uri: &Uri, policy: PathPolicy) -> Result<Option<Uri>, Er
     })
 }
 
-fn refuse(error: request::RequestError) -> Error {
+fn refuse(error: RequestError) -> Error {
     let kind = match error.status().as_u16() {
         501 => ErrorKind::NotImplemented,
         417 => ErrorKind::ExpectationFailed,

@@ -8,8 +8,8 @@
 //!
 //! ```text
 //! let (parts, ()) = Request::get("/orders").header("host", "Shop.example:8080").body(())?.into_parts();
-//! let host = check_request(&parts.method, &parts.uri, parts.version, &parts.headers)?;
-//! assert_eq!(host.map(|at| at.host()), Some("Shop.example"));
+//! let checked = check_request(&parts.method, &parts.uri, parts.version, &parts.headers)?;
+//! assert_eq!(checked.host.map(|at| at.host()), Some("Shop.example"));
 //! ```
 
 use http::header::{self, HeaderMap, HeaderValue};
@@ -105,8 +105,20 @@ impl RequestError {
     }
 }
 
-/// Checks target, host and framing of a request head and returns the host that it is for: the target's, or else the
-/// `Host` field's. `None` is an HTTP/1.0 request that names none. One pass over the fields, no allocation.
+/// What came to light while a request was checked.
+#[derive(Debug)]
+pub struct Checked<'a> {
+    /// The host that it is for: the target's, or else the `Host` field's. `None` is an HTTP/1.0 request that names none.
+    pub host: Option<HostPort<'a>>,
+    /// The `Host` field.
+    pub host_field: Option<&'a HeaderValue>,
+    /// There is a `Transfer-Encoding`.
+    pub is_chunked: bool,
+    /// There is a `Via`.
+    pub has_via: bool,
+}
+
+/// Checks target, host and framing of a request head. One pass over the fields, no allocation.
 ///
 /// # Errors
 /// [`RequestError`], with the status to answer.
@@ -115,14 +127,15 @@ pub fn check_request<'a>(
     uri: &'a Uri,
     version: Version,
     headers: &'a HeaderMap,
-) -> Result<Option<HostPort<'a>>, RequestError> {
+) -> Result<Checked<'a>, RequestError> {
     let is_tunnel_or_echo = matches!(*method, Method::CONNECT | Method::TRACE);
     if is_tunnel_or_echo || method.as_str().len() > LONGEST_METHOD {
         return Err(RequestError::Method);
     }
     let target = check_target(method, uri)?;
-    let host = Fields::scan(headers)?.check(version)?;
-    let host = match host {
+    let fields = Fields::scan(headers)?;
+    fields.check(version)?;
+    let host = match fields.host {
         Some(value) => Some(
             value
                 .to_str()
@@ -139,7 +152,12 @@ pub fn check_request<'a>(
         // RFC 9112 §3.2: HTTP/1.1 needs Host beside an absolute target too.
         (_, None) if version == Version::HTTP_11 => Err(RequestError::NoHost),
         (None, None) if is_multiplexed(version) => Err(RequestError::NoHost),
-        _ => Ok(target.or(host)),
+        _ => Ok(Checked {
+            host: target.or(host),
+            host_field: fields.host,
+            is_chunked: fields.transfer_encoding,
+            has_via: fields.via,
+        }),
     }
 }
 
@@ -178,6 +196,7 @@ struct Fields<'a> {
     transfer_encoding: bool,
     content_length: bool,
     connection_specific: bool,
+    via: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -207,6 +226,7 @@ impl<'a> Fields<'a> {
                         return Err(RequestError::Expect);
                     }
                 }
+                header::VIA => fields.via = true,
                 header::CONNECTION | header::UPGRADE => fields.connection_specific = true,
                 header::TE => {
                     fields.connection_specific |=
@@ -221,7 +241,7 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    fn check(self, version: Version) -> Result<Option<&'a HeaderValue>, RequestError> {
+    fn check(&self, version: Version) -> Result<(), RequestError> {
         if self.transfer_encoding {
             if version != Version::HTTP_11 {
                 return Err(RequestError::TransferEncodingVersion);
@@ -233,7 +253,7 @@ impl<'a> Fields<'a> {
         if self.connection_specific && is_multiplexed(version) {
             return Err(RequestError::ConnectionSpecific);
         }
-        Ok(self.host)
+        Ok(())
     }
 }
 

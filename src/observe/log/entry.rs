@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use tracing::Span;
 
 use super::text;
@@ -48,7 +48,7 @@ pub(super) struct Entry {
     pub(super) started: Instant,
     pub(super) method: Method,
     pub(super) path: String,
-    pub(super) request_id: Option<Arc<str>>,
+    pub(super) request_id: Option<HeaderValue>,
     pub(super) trace_id: Option<[u8; 32]>,
     pub(super) record: Arc<Record>,
     pub(super) status: Option<StatusCode>,
@@ -63,6 +63,10 @@ impl Entry {
     pub(super) fn method(&self) -> &str {
         let method = self.method.as_str();
         method.get(..32).unwrap_or(method)
+    }
+
+    pub(super) fn request_id(&self) -> Option<&str> {
+        self.request_id.as_ref()?.to_str().ok()
     }
 
     pub(super) fn trace_id(&self) -> Option<&str> {
@@ -135,7 +139,7 @@ impl Drop for Entry {
                     rejection = error.map(|error| tracing::field::debug(error.kind())),
                     origin = error.map(|error| origin(error.origin())),
                     error = error.map(|error| text::of_error(error)),
-                    request_id = self.request_id.as_deref(),
+                    request_id = self.request_id(),
                     trace_id = self.trace_id(),
                 )
             };

@@ -84,7 +84,7 @@ impl Log {
             method = entry.method(),
             path = entry.path,
             route = Empty,
-            request_id = entry.request_id.as_deref(),
+            request_id = entry.request_id(),
             trace_id = entry.trace_id(),
         );
         Self(Some(Box::new(entry)))

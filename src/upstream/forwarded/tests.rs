@@ -80,10 +80,11 @@ fn public_cases() {
         } else {
             let prefix =
                 fact("pathBase").map(|path| canonicalize(path, PathPolicy::new()).unwrap());
+            let host = fact("host").map(|host| host.parse().unwrap());
             let facts = Facts {
                 client: fact("remoteIp").map(|ip| ip.parse().unwrap()),
                 scheme: fact("scheme").unwrap_or_default(),
-                host: fact("host"),
+                host: host.as_ref(),
                 prefix: prefix.as_deref(),
                 ..Facts::default()
             };
@@ -137,11 +138,12 @@ fn destination_cases() {
 
 #[test]
 fn set_shows_the_client_and_append_the_peer() {
+    let host = HeaderValue::from_static("shop.example:8443");
     let facts = Facts {
         client: Some("203.0.113.7".parse().unwrap()),
         peer: Some("::ffff:10.0.0.1".parse().unwrap()),
         scheme: "https",
-        host: Some("shop.example:8443"),
+        host: Some(&host),
         prefix: Some("/shop"),
         by: Node::obfuscated("_front"),
     };
@@ -205,4 +207,16 @@ fn nodes() {
         by: None,
     };
     assert_eq!(quoted.to_string(), r#"host="a\"b\\c""#);
+}
+
+#[test]
+fn an_address_is_written_as_the_standard_library_does() {
+    for octet in 0..=u8::MAX {
+        for address in [
+            Ipv4Addr::new(octet, 0, 10, 255),
+            Ipv4Addr::new(255, 99, octet, octet),
+        ] {
+            assert_eq!(dotted(address).unwrap(), address.to_string());
+        }
+    }
 }

@@ -23,7 +23,7 @@ fn check(
     }
     let (parts, ()) = request.body(()).unwrap().into_parts();
     check_request(&parts.method, &parts.uri, parts.version, &parts.headers)
-        .map(|at| at.map(|at| at.as_str().to_owned()))
+        .map(|checked| checked.host.map(|at| at.as_str().to_owned()))
 }
 
 #[test]
@@ -383,9 +383,10 @@ proptest! {
             }
         }
         let uri = Uri::from_static("/");
-        if let Ok(host) = check_request(&Method::POST, &uri, version, &headers) {
+        if let Ok(checked) = check_request(&Method::POST, &uri, version, &headers) {
             prop_assert!(hosts.len() + usize::from(version == V1_0) >= 1 && hosts.len() < 2);
-            prop_assert_eq!(host.map(|at| at.as_str()), hosts.first().map(String::as_str));
+            prop_assert_eq!(checked.host.map(|at| at.as_str()), hosts.first().map(String::as_str));
+            prop_assert_eq!(checked.is_chunked, !codings.is_empty());
             prop_assert!(lengths.len() + codings.len() < 2);
             prop_assert!(lengths.iter().all(|v| v.parse::<u32>().is_ok() && !v.starts_with('+')));
             prop_assert!(codings.iter().all(|v| v == "chunked" && version == V1_1));
