@@ -148,8 +148,8 @@ impl RouterLayerBuilder {
         self
     }
 
-    /// The most bytes of a request's body on routes that do not say otherwise; then 413. Nothing is buffered: a body of unknown length is cut off where it passes the limit.
-    /// Default: no limit.
+    /// The most bytes of a request's body on routes that do not say otherwise; then 413. Nothing is buffered: a body of
+    /// unknown length is cut off where it passes the limit. Default: no limit.
     pub fn body_limit(mut self, bytes: u64) -> Self {
         self.assembly.body_limit = Some(bytes);
         self
