@@ -10,11 +10,20 @@
 
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
+use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use tokio::net::TcpStream;
 use tower_gateway::{BoxError, Gateway, Route, Upstream};
+
+#[path = "support/timer.rs"]
+mod timer;
+use timer::ConnectionTimer;
+
+/// How long a client may take for the head of a request, the first byte of a connection included.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Options {
     listen: SocketAddr,
@@ -108,40 +117,54 @@ fn listen(address: SocketAddr) -> Result<std::net::TcpListener, BoxError> {
 
 async fn serve(listener: std::net::TcpListener, gateway: Gateway) -> Result<(), BoxError> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    // A client that never finishes its request head is let go; floods of HTTP/2 resets are hyper's to refuse.
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(30));
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(256);
     loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                stream.set_nodelay(true)?;
+                tokio::spawn(greet(stream, peer, gateway.clone()));
+            }
             Err(error) => {
                 // Out of file descriptors, most likely: those who leave make room.
                 eprintln!("accept: {error}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
             }
-        };
-        stream.set_nodelay(true)?;
-        let gateway = gateway.clone();
-        let service = hyper::service::service_fn(
-            move |mut request: hyper::Request<hyper::body::Incoming>| {
-                request.extensions_mut().insert(peer);
-                hyper::service::Service::call(&gateway, request)
-            },
-        );
-        let connection = server
-            .serve_connection_with_upgrades(TokioIo::new(stream), service)
-            .into_owned();
-        tokio::spawn(async move {
-            // What a client did wrong on its connection is its own affair.
-            let _ = connection.await;
-        });
+        }
+    }
+}
+
+/// Looks at the first bytes for what the client speaks. hyper-util's `auto` server would do: it keeps what it looked at,
+/// and reads on through that for as long as the connection lives.
+async fn greet(stream: TcpStream, peer: SocketAddr, gateway: Gateway) {
+    let mut start = [0; 3];
+    let length = match tokio::time::timeout(PATIENCE, stream.peek(&mut start)).await {
+        Ok(Ok(length)) if length > 0 => length,
+        _ => return,
+    };
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
+        hyper::service::Service::call(&gateway, request)
+    });
+    let stream = TokioIo::new(stream);
+    // What a client did wrong on its connection is its own affair, so nobody looks at what comes of the tasks.
+    if b"PRI".starts_with(&start[..length]) {
+        let mut server = auto::Builder::new(TokioExecutor::new());
+        server
+            .http1()
+            .timer(ConnectionTimer::default())
+            .header_read_timeout(PATIENCE);
+        // Floods of resets are hyper's to refuse.
+        server
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(256);
+        let connection = server.serve_connection_with_upgrades(stream, service);
+        tokio::spawn(connection.into_owned());
+    } else {
+        let connection = http1::Builder::new()
+            .timer(ConnectionTimer::default())
+            .header_read_timeout(PATIENCE)
+            .serve_connection(stream, service)
+            .with_upgrades();
+        tokio::spawn(connection);
     }
 }

@@ -36,7 +36,18 @@ impl OwnedHeaders {
         Self { settled, ..self }
     }
 
+    /// Most fields are told apart by their length and their first byte.
+    #[inline]
     pub(super) fn owner(&self, name: &str) -> Owner {
+        let lengths = self.gateway.lengths | self.settled.lengths;
+        let may_be_forwarded = matches!(name.as_bytes(), [b'x' | b'f', ..]);
+        if lengths & length_bit(name) == 0 && !may_be_forwarded {
+            return Owner::Client;
+        }
+        self.look_up(name)
+    }
+
+    fn look_up(&self, name: &str) -> Owner {
         if self.gateway.find(name).is_some() {
             Owner::Gateway
         } else if let Some(is_exact) = self.settled.find(name) {
@@ -104,13 +115,16 @@ impl Names {
         if self.lengths & length_bit(name) == 0 {
             return None;
         }
-        let names = || self.names.iter().map(HeaderName::as_str);
-        if names().any(|own| own == name) {
-            return Some(true);
+        let mut found = None;
+        for own in self.names.iter().map(HeaderName::as_str) {
+            if own == name {
+                return Some(true);
+            }
+            if is_alias(name.as_bytes(), own.as_bytes()) {
+                found = Some(false);
+            }
         }
-        names()
-            .any(|own| is_alias(name.as_bytes(), own.as_bytes()))
-            .then_some(false)
+        found
     }
 }
 
