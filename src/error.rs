@@ -186,17 +186,17 @@ impl Error {
             Ok(own) => return *own,
             Err(other) => other,
         };
-        let mut kind = ErrorKind::Internal;
-        for cause in causes(error.as_ref()) {
-            if let Some(own) = cause.downcast_ref::<Self>() {
-                return own.clone();
-            }
-            if cause.is::<Elapsed>() {
-                kind = ErrorKind::Deadline;
-            } else if cause.is::<Overloaded>() {
-                kind = ErrorKind::Saturated;
-            }
+        if let Some(own) = find(error.as_ref()) {
+            return own.clone();
         }
+        let known = causes(error.as_ref()).find_map(|cause| {
+            if cause.is::<Elapsed>() {
+                Some(ErrorKind::Deadline)
+            } else {
+                cause.is::<Overloaded>().then_some(ErrorKind::Saturated)
+            }
+        });
+        let kind = known.unwrap_or(ErrorKind::Internal);
         Self::new(kind).with_source(error)
     }
 
