@@ -1,9 +1,10 @@
-//! One backend without a gateway: an `Upstream` is a tower service, so tower's own layers go around
-//! it, and hyper serves the whole.
+//! Without a gateway: an `Upstream` is a tower service and a `RouterLayer` a tower layer, so they go together with tower's
+//! own layers, and hyper serves the whole.
 //!
 //! ```sh
 //! cargo run --example layers_by_hand
 //! curl -i http://127.0.0.1:8080/hello
+//! curl -i http://127.0.0.1:8080/status/disk  # the router's, everything else goes to the backend
 //! curl -i http://127.0.0.1:8080/sleep/3000  # too slow: 504
 //! # two are in, so there is no room for a third: 503
 //! curl -s http://127.0.0.1:8080/sleep/900 & curl -s http://127.0.0.1:8080/sleep/900 &
@@ -12,22 +13,21 @@
 //!
 //! With `-- --check` it sends itself these requests and ends.
 //!
-//! What is missing here and a `Gateway` does: it refuses ambiguous requests, makes paths canonical, tells the backend
-//! who the client is, routes, and logs.
+//! What is missing here and a `Gateway` does: it refuses requests that can be read in two ways, tells the backend who the client is, and logs.
 
 mod support;
 
 use std::{convert::Infallible, process::ExitCode, time::Duration};
 
 use axum::{Router, extract::Path, routing::get};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use tower::{ServiceBuilder, ServiceExt, load_shed::error::Overloaded, timeout::error::Elapsed};
-use tower_gateway::{Body, BoxError, Error, Problem, Upstream};
+use tower::{ServiceBuilder, ServiceExt};
+use tower_gateway::{Body, BoxError, Error, Route, RouterLayer, Upstream};
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, BoxError> {
@@ -36,6 +36,15 @@ async fn main() -> Result<ExitCode, BoxError> {
         .route("/sleep/{millis}", get(sleep));
     let backend = support::backend(backend).await?;
     let upstream = Upstream::http([format!("http://{backend}")])?;
+    let status = Router::new().route("/{part}", get(status));
+    let router = RouterLayer::builder()
+        .upstream("status", Upstream::service(status))
+        .route(
+            Route::get("/status/{part}")
+                .to("status")
+                .strip_prefix("/status"),
+        )
+        .build()?;
 
     // From the outside in.
     let service = ServiceBuilder::new()
@@ -48,6 +57,7 @@ async fn main() -> Result<ExitCode, BoxError> {
                 .insert("x-entrance", HeaderValue::from_static("side door"));
             request
         })
+        .layer(router)
         .service(upstream);
 
     let listener = support::front().await?;
@@ -83,6 +93,7 @@ async fn main() -> Result<ExitCode, BoxError> {
         format!("http://{address}/sleep/900"),
     );
     println!("curl -i {hello}");
+    println!("curl -i http://{address}/status/disk");
     println!("curl -i http://{address}/sleep/3000");
     println!("curl -s {sleep} & curl -s {sleep} & curl -i {hello}");
     if !support::is_check() {
@@ -93,7 +104,10 @@ async fn main() -> Result<ExitCode, BoxError> {
         .get(address, "/hello", &[], 200, "hello through the side door")
         .await?;
     checks
-        .get(address, "/sleep/3000", &[], 504, "took too long")
+        .get(address, "/status/disk", &[], 200, "the disk is fine")
+        .await?;
+    checks
+        .get(address, "/sleep/3000", &[], 504, "too long")
         .await?;
 
     let busy = [(); 2].map(|()| {
@@ -113,18 +127,13 @@ async fn main() -> Result<ExitCode, BoxError> {
     Ok(checks.exit())
 }
 
-/// The answer for what a layer or the upstream reports.
+/// The answer for what a layer or the upstream reports: a timeout is a 504, load that was shed a 503.
 fn refuse(error: BoxError) -> Response<Body> {
-    let problem = if error.is::<Overloaded>() {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE).with_detail("We are busy, come again later")
-    } else if error.is::<Elapsed>() {
-        Problem::new(StatusCode::GATEWAY_TIMEOUT).with_detail("That took too long")
-    } else {
-        // The upstream's own errors know their status, and a sentence that is fit for clients.
-        let error = Error::from_boxed(error);
-        Problem::new(error.status()).with_detail(error.detail().to_owned())
-    };
-    problem.into_response()
+    Error::from_boxed(error).into_response()
+}
+
+async fn status(Path(part): Path<String>) -> String {
+    format!("the {part} is fine\n")
 }
 
 async fn hello(headers: HeaderMap) -> String {

@@ -41,6 +41,8 @@ pub struct RequestContext {
     pub(crate) deadline: Option<Instant>,
     pub(crate) upgrade: Option<Arc<str>>,
     pub(crate) record: Option<Arc<Record>>,
+    /// The hop-by-hop fields and whatever only the gateway may say are gone, and the path is canonical.
+    pub(crate) is_admitted: bool,
 }
 
 impl RequestContext {

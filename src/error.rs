@@ -16,6 +16,7 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::StatusCode;
+use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 
 /// Any error, as tower and hyper pass it around.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -106,13 +107,13 @@ kinds! {
     Upgrade: Upstream, 502, "The backend answered badly", Some("http_upgrade_failed");
     /// 503: no endpoint can take the request.
     NoEndpoint: Gateway, 503, "No backend is available", Some("destination_unavailable");
-    /// 503: all connections to the backend are in use, and so is the room to wait for one.
+    /// 503: all connections to the backend are in use, and so is the room to wait for one; or a layer sheds load.
     Saturated: Gateway, 503, "The backend is busy", Some("connection_limit_reached");
     /// 504: no connection to the backend within the connect timeout.
     ConnectTimeout: Upstream, 504, "The backend did not answer in time", Some("connection_timeout");
     /// 504: no response head, or no byte in either direction, within the timeout.
     Timeout: Upstream, 504, "The backend did not answer in time", Some("http_response_timeout");
-    /// 504: the route's whole time is used up.
+    /// 504: the route's whole time is used up, or that of a timeout layer.
     Deadline: Gateway, 504, "The request took too long", Some("http_response_timeout");
     /// 508: the request has been here before (its `Via` names this gateway).
     Loop: Gateway, 508, "The request goes round in a loop", Some("proxy_loop_detected");
@@ -177,17 +178,26 @@ impl Error {
         self.0.retryable
     }
 
-    /// Finds the crate's error in a boxed one or in what caused it; anything else becomes
-    /// [`ErrorKind::Internal`] with the given error as its source.
+    /// Finds the crate's error in a boxed one or in what caused it. tower's [`Elapsed`] becomes
+    /// [`ErrorKind::Deadline`], its [`Overloaded`] [`ErrorKind::Saturated`], and anything else
+    /// [`ErrorKind::Internal`], with the given error as their source.
     pub fn from_boxed(error: BoxError) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(own) => return *own,
             Err(other) => other,
         };
-        match find(error.as_ref()) {
-            Some(own) => own.clone(),
-            None => Self::new(ErrorKind::Internal).with_source(error),
+        if let Some(own) = find(error.as_ref()) {
+            return own.clone();
         }
+        let known = causes(error.as_ref()).find_map(|cause| {
+            if cause.is::<Elapsed>() {
+                Some(ErrorKind::Deadline)
+            } else {
+                cause.is::<Overloaded>().then_some(ErrorKind::Saturated)
+            }
+        });
+        let kind = known.unwrap_or(ErrorKind::Internal);
+        Self::new(kind).with_source(error)
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
@@ -198,14 +208,14 @@ impl Error {
 
 /// The crate's error among the causes of `error`: hyper wraps what a body of ours reports.
 pub(crate) fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
-    let mut next = Some(error);
-    while let Some(current) = next {
-        if let Some(own) = current.downcast_ref::<Error>() {
-            return Some(own);
-        }
-        next = current.source();
-    }
-    None
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// The error, and what caused it.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 impl fmt::Display for Error {
@@ -269,6 +279,27 @@ mod tests {
             "The gateway failed",
             "a foreign error's text is not for clients"
         );
+    }
+
+    #[test]
+    fn towers_errors_have_a_meaning_wherever_they_stand() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] BoxError);
+
+        let elapsed = || Box::new(Elapsed::new());
+        let overloaded = || Box::new(Overloaded::new());
+        for (error, kind) in [
+            (elapsed() as BoxError, ErrorKind::Deadline),
+            (overloaded(), ErrorKind::Saturated),
+            (Box::new(Outer(elapsed())), ErrorKind::Deadline),
+            (Box::new(Outer(overloaded())), ErrorKind::Saturated),
+            (Box::new(Outer("boom".into())), ErrorKind::Internal),
+        ] {
+            let error = Error::from_boxed(error);
+            assert_eq!(error.kind(), kind);
+            assert!(std::error::Error::source(&error).is_some());
+        }
     }
 
     #[test]

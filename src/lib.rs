@@ -39,6 +39,7 @@ pub use context::{Params, RequestContext};
 pub use error::{BoxError, Error, ErrorKind, Origin, Rejection};
 pub use gateway::{
     BuildError, Gateway, GatewayBuilder, GatewayFuture, Next, NextFuture, Route, Upstream,
+    router::{self, RouterLayer},
 };
 pub use observe::ObserveLayer;
 pub use path::PathPolicy;

@@ -9,10 +9,10 @@
 //! assert_eq!(response.headers()["content-type"], "application/problem+json");
 //! ```
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use crate::error::{Error, Rejection};
 
@@ -89,12 +89,45 @@ impl From<&Error> for Problem {
     }
 }
 
-/// The response for an error, with its [`Rejection`] in the extensions.
-pub(crate) fn response<B: From<Bytes>>(error: Error) -> Response<B> {
-    let mut response = Problem::from(&error).into_response();
-    response.extensions_mut().insert(Rejection(error));
-    response
+impl Error {
+    /// What the gateway answers for this error: its [`Problem`], with `Allow` for a
+    /// [405](crate::ErrorKind::MethodNotAllowed), and the error as a [`Rejection`] in the extensions. For a layer of your
+    /// own that has to answer instead of failing.
+    ///
+    /// ```
+    /// use tower_gateway::{Body, Error, ErrorKind, Rejection};
+    ///
+    /// let response = Error::new(ErrorKind::NoEndpoint).into_response::<Body>();
+    /// assert_eq!(response.status(), 503);
+    /// assert!(response.extensions().get::<Rejection>().is_some());
+    /// ```
+    pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
+        let mut response = Problem::from(&self).into_response();
+        let source = std::error::Error::source(&self);
+        if let Some(allow) = source.and_then(|source| source.downcast_ref::<Allow>())
+            && let Ok(value) = HeaderValue::try_from(allow.to_string())
+        {
+            response.headers_mut().insert(header::ALLOW, value);
+        }
+        response.extensions_mut().insert(Rejection(self));
+        response
+    }
 }
+
+/// The methods that a path has, on their way to `Allow`.
+#[derive(Debug)]
+pub(crate) struct Allow(pub(crate) Vec<Method>);
+
+impl fmt::Display for Allow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, method) in self.0.iter().enumerate() {
+            write!(f, "{}{method}", if at > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Allow {}
 
 /// Appends `text` as a JSON string (RFC 8259, section 7).
 fn push_json(json: &mut String, text: &str) {
@@ -133,7 +166,7 @@ mod tests {
     #[test]
     fn a_source_is_never_shown() {
         let error = Error::new(ErrorKind::Connect).with_source("10.0.0.7:8080 refused");
-        let response: Response<Bytes> = response(error);
+        let response: Response<Bytes> = error.into_response();
         assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
         assert!(!String::from_utf8_lossy(response.body()).contains("10.0.0.7"));
         assert_eq!(

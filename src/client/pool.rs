@@ -13,7 +13,7 @@ mod tests;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
@@ -260,7 +260,12 @@ impl Pool {
         state
             .idle
             .retain_mut(|idle| !self.is_stale(idle, now) && !idle.is_closed());
-        state.idle.iter_mut().for_each(Idle::rest);
+        let busy = now.checked_sub(REAP_EVERY);
+        for idle in state.idle.iter_mut() {
+            if busy.is_some_and(|busy| idle.since < busy) {
+                idle.rest();
+            }
+        }
         state.open -= before - state.idle.len();
         state.reaping = !state.idle.is_empty();
         #[cfg(feature = "http2")]
@@ -288,9 +293,12 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// How often idle connections are looked at: whether they have ended, and hold memory that they do not need.
+const REAP_EVERY: Duration = Duration::from_secs(1);
+
 /// Runs while there is anything idle, and ends with the pool.
-async fn reap(pool: std::sync::Weak<Pool>, every: std::time::Duration) {
-    let every = every.max(std::time::Duration::from_millis(10));
+async fn reap(pool: std::sync::Weak<Pool>, idle_timeout: Duration) {
+    let every = idle_timeout.clamp(Duration::from_millis(10), REAP_EVERY);
     loop {
         tokio::time::sleep(every).await;
         let Some(pool) = pool.upgrade() else { return };

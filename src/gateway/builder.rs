@@ -1,19 +1,18 @@
 //! Assembles a gateway, and lists everything that is wrong with it.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{Extensions, HeaderName, Request, Response};
 use tower::{Layer, Service};
 
 use super::{
-    BuildError, Gateway, Next, NextFuture, Route, Upstream,
+    BuildError, Gateway, Next, Route, Upstream,
+    assembly::Assembly,
     door::{Door, PeerOf, TlsOf, TrustedProxies},
     next::Layers,
     outer::Outer,
-    pipeline::{Inside, Pipeline, Routes},
-    target::{Ended, Target, Way},
-    upstream::Ready,
+    pipeline::{Inside, Pipeline},
 };
 use crate::{
     body::Body,
@@ -21,7 +20,6 @@ use crate::{
     observe::ObserveLayer,
     path::PathPolicy,
     random,
-    routing::{HostPattern, Param, PathPattern, Rewriter, RouteMatch, RouteTable, WeightedSplit},
     upstream::{ForwardHeaders, OwnedHeaders, Via},
 };
 
@@ -29,8 +27,7 @@ use crate::{
 #[derive(Default)]
 pub struct GatewayBuilder {
     name: Option<String>,
-    upstreams: Vec<(String, Upstream)>,
-    routes: Vec<Route>,
+    assembly: Assembly,
     layers: Layers,
     trusted: Vec<String>,
     reads_forwarded: bool,
@@ -54,13 +51,13 @@ impl GatewayBuilder {
 
     /// A backend under a name.
     pub fn upstream(mut self, name: impl Into<String>, upstream: Upstream) -> Self {
-        self.upstreams.push((name.into(), upstream));
+        self.assembly.upstreams.push((name.into(), upstream));
         self
     }
 
     /// A route. Their order does not matter: the most specific one takes a request.
     pub fn route(mut self, route: Route) -> Self {
-        self.routes.push(route);
+        self.assembly.routes.push(route);
         self
     }
 
@@ -121,6 +118,14 @@ impl GatewayBuilder {
         self
     }
 
+    /// The most bytes of a request's body on routes that do not say otherwise; then 413. A body that was decompressed
+    /// counts as what came out. Nothing is buffered: a body of unknown length is cut off where it passes the limit.
+    /// Default: no limit.
+    pub fn body_limit(mut self, bytes: u64) -> Self {
+        self.assembly.body_limit = Some(bytes);
+        self
+    }
+
     /// A header that only the gateway's layers set for backends: what a client sends under this name, in any spelling
     /// with `_`, is removed at the door.
     pub fn own_header(mut self, name: HeaderName) -> Self {
@@ -148,39 +153,13 @@ impl GatewayBuilder {
     pub fn build(self) -> Result<Gateway, BuildError> {
         let mut mistakes = Vec::new();
         let forward = self.forward.unwrap_or_default();
-        let upstreams = ready(&self.upstreams, &mut mistakes);
-        let mut plan = format!(
-            "door    greet > observe{} > check > canonical path > own headers",
-            self.outer
+        let routes = self.assembly.routes(forward, &mut mistakes);
+        let plan = format!(
+            "door    greet > observe{} > check > canonical path > own headers > {} gateway layers > match\n{}",
+            self.outer,
+            self.layers.len(),
+            self.assembly,
         );
-        plan.push_str(&format!(
-            " > {} gateway layers > match\n",
-            self.layers.len()
-        ));
-        let mut table = Vec::new();
-        for route in &self.routes {
-            if let Some(entry) = assemble(route, &upstreams, forward, &mut mistakes) {
-                let targets: Vec<_> = route
-                    .targets
-                    .iter()
-                    .map(|(name, _)| name.as_str())
-                    .collect();
-                plan.push_str(&format!(
-                    "route   {}: timeout > {} route layers > rewrite > {}\n",
-                    route.label(),
-                    route.layers.len(),
-                    targets.join(" | "),
-                ));
-                table.push(entry);
-            }
-        }
-        let table = match RouteTable::build(table) {
-            Ok(table) => table,
-            Err(error) => {
-                mistakes.push(error.to_string());
-                return Err(BuildError::new(mistakes));
-            }
-        };
         let name = self
             .name
             .unwrap_or_else(|| format!("gw-{:016x}", random::next_u64()));
@@ -192,12 +171,16 @@ impl GatewayBuilder {
                 "`{name}` is no gateway name: letters, digits and -._~ are allowed"
             ));
         }
-        let (Ok(trusted), Some(via), []) = (trusted, via, &mistakes[..]) else {
+        let (Some(routes), Ok(trusted), Some(via), []) = (routes, trusted, via, &mistakes[..])
+        else {
             return Err(BuildError::new(mistakes));
         };
-        let routes = Arc::new(Routes(table));
-        let layers = (!self.layers.is_empty())
-            .then(|| self.layers.around(Next::new(Dispatch(routes.clone()))));
+        let routes = Arc::new(routes);
+        let layers = (!self.layers.is_empty()).then(|| {
+            let routes = routes.clone();
+            let dispatch = Next::from_fn(move |request| routes.dispatch(request));
+            self.layers.around(dispatch)
+        });
         let observe = self.observe.unwrap_or_default();
         let door =
             Door {
@@ -225,185 +208,4 @@ impl GatewayBuilder {
             plan,
         }))
     }
-}
-
-/// What the gateway's layers wrap.
-#[derive(Clone)]
-struct Dispatch(Arc<Routes>);
-
-impl Service<Request<Body>> for Dispatch {
-    type Response = Response<Body>;
-    type Error = crate::Error;
-    type Future = NextFuture;
-
-    fn poll_ready(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), crate::Error>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> NextFuture {
-        let routes = self.0.clone();
-        NextFuture::new(async move { routes.dispatch(request).await })
-    }
-}
-
-/// What a route's layers wrap.
-#[derive(Clone)]
-struct Last(Arc<Target>);
-
-impl Service<Request<Body>> for Last {
-    type Response = Response<Body>;
-    type Error = crate::Error;
-    type Future = NextFuture;
-
-    fn poll_ready(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), crate::Error>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> NextFuture {
-        let target = self.0.clone();
-        NextFuture::new(async move { target.call(request).await })
-    }
-}
-
-fn ready(
-    upstreams: &[(String, Upstream)],
-    mistakes: &mut Vec<String>,
-) -> HashMap<String, Option<Ready>> {
-    let mut known = HashMap::new();
-    for (name, upstream) in upstreams {
-        let ready = match upstream.ready(name) {
-            Ok(ready) => Some(ready),
-            Err(error) => {
-                mistakes.extend(
-                    error
-                        .mistakes()
-                        .map(|mistake| format!("upstream `{name}`: {mistake}")),
-                );
-                None
-            }
-        };
-        if known.insert(name.clone(), ready).is_some() {
-            mistakes.push(format!("upstream `{name}` is there twice"));
-        }
-    }
-    known
-}
-
-fn assemble(
-    route: &Route,
-    upstreams: &HashMap<String, Option<Ready>>,
-    forward: ForwardHeaders,
-    mistakes: &mut Vec<String>,
-) -> Option<(RouteMatch, Ended)> {
-    let before = mistakes.len();
-    let label = route.label();
-    let mut wrong = |what: String| mistakes.push(format!("route `{label}`: {what}"));
-    let pattern: Option<PathPattern> = route
-        .path
-        .parse()
-        .map_err(|error| wrong(format!("{error}")))
-        .ok();
-    let mut hosts = Vec::new();
-    for host in &route.hosts {
-        match host.parse::<HostPattern>() {
-            Ok(host) => hosts.push(host),
-            Err(error) => wrong(error.to_string()),
-        }
-    }
-    if route.timeout.is_some_and(|limit| limit.is_zero()) {
-        wrong("timeout is 0; leave it out for no limit".to_owned());
-    }
-    let mut targets = Vec::new();
-    if route.targets.is_empty() {
-        wrong("it leads nowhere; name an upstream with `to`".to_owned());
-    }
-    for (name, _) in &route.targets {
-        match upstreams.get(name) {
-            None => wrong(format!("there is no upstream `{name}`")),
-            Some(None) => {}
-            Some(Some(ready)) => targets.push(ready.clone()),
-        }
-    }
-    let split = match &route.targets[..] {
-        [] => None,
-        [(_, weight)] if *weight > 0 => None,
-        many => match WeightedSplit::new(many.iter().map(|(name, weight)| (name, *weight))) {
-            Ok(split) => Some(split),
-            Err(errors) => {
-                errors.iter().for_each(|error| wrong(error.to_string()));
-                None
-            }
-        },
-    };
-    let names: Vec<Box<str>> = pattern
-        .iter()
-        .flat_map(PathPattern::params)
-        .map(Into::into)
-        .collect();
-    let has_rest = route
-        .path
-        .rsplit('/')
-        .next()
-        .is_some_and(|last| last.starts_with("{*"));
-    let params: Vec<Param<'_>> = names
-        .iter()
-        .enumerate()
-        .map(|(at, name)| Param {
-            name,
-            rest: has_rest && at + 1 == names.len(),
-        })
-        .collect();
-    let rewriter = match route.rewrite.compile(&params) {
-        Ok(rewriter) => (!rewriter.is_empty()).then_some(rewriter),
-        Err(errors) => {
-            errors.iter().for_each(|error| wrong(error.to_string()));
-            None::<Rewriter>
-        }
-    };
-    let pattern = pattern?;
-    if mistakes.len() > before {
-        return None;
-    }
-    let target = Arc::new(Target {
-        upstreams: targets,
-        split,
-        sticky: route.sticky.clone(),
-        rewriter,
-        forward,
-    });
-    let way = if route.layers.is_empty() {
-        Way::Straight(target)
-    } else {
-        Way::Layered(route.layers.around(Next::new(Last(target))))
-    };
-    let ended = Ended {
-        name: label.into(),
-        params: names.into(),
-        timeout: route.timeout,
-        way,
-    };
-    let mut matches = RouteMatch::new(pattern).order(route.order);
-    matches = route
-        .methods
-        .iter()
-        .cloned()
-        .fold(matches, RouteMatch::method);
-    matches = hosts.into_iter().fold(matches, RouteMatch::host);
-    matches = route
-        .headers
-        .iter()
-        .cloned()
-        .fold(matches, RouteMatch::header);
-    matches = route
-        .queries
-        .iter()
-        .cloned()
-        .fold(matches, RouteMatch::query);
-    Some((matches, ended))
 }

@@ -1,12 +1,16 @@
 //! The gateway: what people write down, and the service that comes of it.
 
+mod assembly;
+mod body_limit;
 mod build_error;
 mod builder;
 mod door;
+mod in_process;
 mod next;
 mod outer;
 mod pipeline;
 mod route;
+pub mod router;
 mod target;
 mod upstream;
 
@@ -35,6 +39,12 @@ use pipeline::{Answer, Pipeline};
 ///
 /// It is always ready and never fails: what goes wrong is an `application/problem+json` answer. Clones share
 /// everything. It is a [`tower::Service`] and a [`hyper::service::Service`], for requests with any body of bytes.
+///
+/// An axum router takes it by `fallback_service`, `route_service` and `nest_service`. The last one removes the nest's
+/// prefix from the path: routes, backends and logs are then about what is left, and no `X-Forwarded-Prefix` tells of the
+/// rest. `route_service("/api/{*rest}", gateway)` leaves the path whole. axum matches the path as it was sent; it is
+/// made canonical only here, so a path can not climb out of a nest (400), but neither into one. For the client's address
+/// see [`peer_addr`](GatewayBuilder::peer_addr).
 #[derive(Clone)]
 pub struct Gateway(Arc<Pipeline>);
 

@@ -18,6 +18,9 @@ use crate::{
 };
 
 /// The rest of the way: the service that a layer of yours wraps. Always ready; clones share it.
+///
+/// So readiness does not pass from one layer to the next. Layers that work by it, as load shedding around a concurrency
+/// limit, are given together: a `tower::ServiceBuilder` is a layer too.
 #[derive(Clone)]
 pub struct Next(Arc<dyn Erased>);
 
@@ -40,6 +43,14 @@ impl Next {
         B::Error: Into<BoxError>,
     {
         Self(Arc::new(Adapter(service)))
+    }
+
+    /// What is always ready and needs no adapting, so that a request costs no box of its own.
+    pub(crate) fn from_fn<F>(handle: F) -> Self
+    where
+        F: Fn(Request<Body>) -> NextFuture + Send + Sync + 'static,
+    {
+        Self(Arc::new(Handler(handle)))
     }
 
     pub(crate) fn send(&self, request: Request<Body>) -> NextFuture {
@@ -66,6 +77,17 @@ where
                 .map_err(|error| Error::from_boxed(error.into()))?;
             Ok(response.map(Body::new))
         })
+    }
+}
+
+struct Handler<F>(F);
+
+impl<F> Erased for Handler<F>
+where
+    F: Fn(Request<Body>) -> NextFuture + Send + Sync,
+{
+    fn call(&self, request: Request<Body>) -> Reply {
+        (self.0)(request).0
     }
 }
 

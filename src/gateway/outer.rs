@@ -1,21 +1,13 @@
 //! The layers in front of the door's checks, all of them tower-http's, in their fixed order: rescue, compression,
-//! sensitive headers, CORS, decompression, body limit.
+//! sensitive headers, CORS, decompression.
 
-use std::{
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt, sync::Arc};
 
-use http::{Request, Response};
-use tower::Service;
-
-use super::{GatewayBuilder, Next, NextFuture, next::Layers, pipeline::Inside};
-use crate::{body::Body, error::Error};
+use super::{GatewayBuilder, Next, next::Layers, pipeline::Inside};
 
 /// The layers that were asked for, each at its place.
 #[derive(Default)]
-pub(crate) struct Outer([(&'static str, Layers); 6]);
+pub(crate) struct Outer([(&'static str, Layers); 5]);
 
 #[cfg_attr(not(feature = "catch-panic"), allow(dead_code))] // a place is named where its feature is on
 const RESCUE: usize = 0;
@@ -27,8 +19,6 @@ const SENSITIVE: usize = 2;
 const CORS: usize = 3;
 #[cfg_attr(not(feature = "decompression"), allow(dead_code))]
 const DECOMPRESSION: usize = 4;
-#[cfg_attr(not(feature = "limit"), allow(dead_code))]
-const LIMIT: usize = 5;
 
 impl Outer {
     /// The layers around the door, if there are any.
@@ -36,7 +26,8 @@ impl Outer {
         if self.0.iter().all(|(_, layers)| layers.is_empty()) {
             return None;
         }
-        let door = Next::new(Enter(inside.clone()));
+        let inside = inside.clone();
+        let door = Next::from_fn(move |request| inside.enter(request));
         Some(
             self.0
                 .iter()
@@ -51,8 +42,7 @@ impl Outer {
             feature = "compression",
             feature = "sensitive-headers",
             feature = "cors",
-            feature = "decompression",
-            feature = "limit"
+            feature = "decompression"
         )),
         allow(dead_code)
     )]
@@ -72,32 +62,14 @@ impl fmt::Display for Outer {
     }
 }
 
-/// What the outer layers wrap.
-#[derive(Clone)]
-struct Enter(Arc<Inside>);
-
-impl Service<Request<Body>> for Enter {
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = NextFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> NextFuture {
-        let inside = self.0.clone();
-        NextFuture::new(async move { Ok(inside.enter(request).await) })
-    }
-}
-
 /// Settings that come with a feature of tower-http.
 impl GatewayBuilder {
     /// Answers 500 when a layer or a service in this process panics, instead of closing the connection.
     #[cfg(feature = "catch-panic")]
     pub fn catch_panic(mut self) -> Self {
+        use crate::{Body, Error, ErrorKind};
         use tower_http::catch_panic::CatchPanicLayer;
-        let answer = |_| crate::problem::response::<Body>(crate::ErrorKind::Internal.into());
+        let answer = |_| Error::new(ErrorKind::Internal).into_response::<Body>();
         self.outer
             .at(RESCUE, "rescue")
             .push(CatchPanicLayer::custom(answer));
@@ -139,15 +111,6 @@ impl GatewayBuilder {
         layer: tower_http::decompression::RequestDecompressionLayer,
     ) -> Self {
         self.outer.at(DECOMPRESSION, "decompression").push(layer);
-        self
-    }
-
-    /// The most bytes of a request's body; over it: 413. Default: no limit, since nothing is buffered.
-    #[cfg(feature = "limit")]
-    pub fn body_limit(mut self, bytes: usize) -> Self {
-        self.outer
-            .at(LIMIT, "body limit")
-            .push(tower_http::limit::RequestBodyLimitLayer::new(bytes));
         self
     }
 }

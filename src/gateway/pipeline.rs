@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -14,9 +13,9 @@ use super::{Next, NextFuture, door::Door, target::Ended};
 use crate::{
     body::Body,
     context::{Params, RequestContext},
-    error::{Error, ErrorKind, Rejection},
+    error::{Error, ErrorKind},
     observe::{ObserveFuture, ObserveLayer},
-    problem,
+    problem::Allow,
     routing::{Facts, Outcome, RouteTable},
 };
 
@@ -98,11 +97,12 @@ impl Routes {
     pub(crate) fn dispatch(&self, mut request: Request<Body>) -> NextFuture {
         match self.find(&mut request) {
             Ok(route) => route.call(request),
-            Err(error) => NextFuture::ready(Err(error)),
+            Err(missed) => NextFuture::ready(Err(missed.into())),
         }
     }
 
-    fn find(&self, request: &mut Request<Body>) -> Result<&Ended, Error> {
+    /// The route that takes a request, whose context then has its name and its params.
+    pub(crate) fn find<B>(&self, request: &mut Request<B>) -> Result<&Ended, Missed> {
         let context = request.extensions().get::<RequestContext>();
         let facts = Facts {
             method: request.method(),
@@ -113,10 +113,8 @@ impl Routes {
         };
         let found = match self.0.find(&facts) {
             Outcome::Found(found) => found,
-            Outcome::NotFound => return Err(ErrorKind::RouteNotFound.into()),
-            Outcome::MethodNotAllowed { allow } => {
-                return Err(Error::new(ErrorKind::MethodNotAllowed).with_source(Allow(allow)));
-            }
+            Outcome::NotFound => return Err(Missed::Path),
+            Outcome::MethodNotAllowed { allow } => return Err(Missed::Method(allow)),
         };
         let route = found.value;
         let params = match request.uri().path_and_query() {
@@ -142,9 +140,13 @@ impl Routes {
 impl Inside {
     /// Through the door and the gateway's layers to a route. What goes wrong is an answer, so that the outer layers
     /// treat it like any other.
-    pub(crate) async fn enter(&self, request: Request<Body>) -> Response<Body> {
-        let reply = self.open(request).await;
-        reply.unwrap_or_else(|error| self.reject(error))
+    pub(crate) fn enter(self: &Arc<Self>, request: Request<Body>) -> NextFuture {
+        let reply = self.open(request);
+        let inside = self.clone();
+        NextFuture::new(async move {
+            let reply = reply.await;
+            Ok(reply.unwrap_or_else(|error| inside.reject(error)))
+        })
     }
 
     /// The same, but what fails behind the door is still to be answered.
@@ -166,37 +168,31 @@ impl Inside {
 
     /// The answer for an error.
     pub(crate) fn reject(&self, error: Error) -> Response<Body> {
-        let mut response: Response<Body> = problem::response(error);
-        let Some(Rejection(error)) = response.extensions().get::<Rejection>().cloned() else {
-            return response;
-        };
-        let headers = response.headers_mut();
-        if let Some(allow) =
-            std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Allow>())
-            && let Ok(value) = HeaderValue::try_from(allow.to_string())
-        {
-            headers.insert(header::ALLOW, value);
-        }
-        if let (Some(name), Some(kind)) = (&self.proxy_status, error.kind().proxy_status())
+        let kind = error.kind().proxy_status();
+        let mut response = error.into_response();
+        if let (Some(name), Some(kind)) = (&self.proxy_status, kind)
             && let Ok(value) = HeaderValue::try_from(format!("{name}; error={kind}"))
         {
-            headers.insert("proxy-status", value);
+            response.headers_mut().insert("proxy-status", value);
         }
         response
     }
 }
 
-/// The methods that a path has, on their way to `Allow`.
-#[derive(Debug)]
-struct Allow(Vec<Method>);
-
-impl fmt::Display for Allow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, method) in self.0.iter().enumerate() {
-            write!(f, "{}{method}", if at > 0 { ", " } else { "" })?;
-        }
-        Ok(())
-    }
+/// Why no route takes a request.
+pub(crate) enum Missed {
+    Path,
+    /// The path is known, with these methods.
+    Method(Vec<Method>),
 }
 
-impl std::error::Error for Allow {}
+impl From<Missed> for Error {
+    fn from(missed: Missed) -> Self {
+        match missed {
+            Missed::Path => ErrorKind::RouteNotFound.into(),
+            Missed::Method(allow) => {
+                Self::new(ErrorKind::MethodNotAllowed).with_source(Allow(allow))
+            }
+        }
+    }
+}

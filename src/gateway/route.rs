@@ -32,6 +32,7 @@ pub struct Route {
     pub(crate) targets: Vec<(String, u32)>,
     pub(crate) sticky: Option<StickyKey>,
     pub(crate) rewrite: Rewrite,
+    pub(crate) body_limit: Option<u64>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) layers: Layers,
 }
@@ -59,6 +60,7 @@ impl Route {
             targets: Vec::new(),
             sticky: None,
             rewrite: Rewrite::new(),
+            body_limit: None,
             timeout: None,
             layers: Layers::default(),
         }
@@ -141,6 +143,13 @@ impl Route {
     /// Changes path, query and headers; see [`Rewrite`].
     pub fn rewrite(mut self, change: impl FnOnce(Rewrite) -> Rewrite) -> Self {
         self.rewrite = change(self.rewrite);
+        self
+    }
+
+    /// The most bytes of a request's body, instead of what the gateway has for all routes; then 413. `u64::MAX` is no
+    /// limit. Default: the gateway's.
+    pub fn body_limit(mut self, bytes: u64) -> Self {
+        self.body_limit = Some(bytes);
         self
     }
 

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Request, Uri};
 
-use super::{Next, NextFuture, upstream::Ready};
+use super::{Next, NextFuture, body_limit, upstream::Ready};
 use crate::{
     body::Body,
     clock,
@@ -19,6 +19,7 @@ use crate::{
 pub(crate) struct Ended {
     pub(crate) name: Arc<str>,
     pub(crate) params: Arc<[Box<str>]>,
+    pub(crate) body_limit: Option<u64>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) way: Way,
 }
@@ -31,6 +32,28 @@ pub(crate) enum Way {
 
 impl Ended {
     pub(crate) fn call(&self, mut request: Request<Body>) -> NextFuture {
+        let limited = match self.body_limit {
+            Some(most) => body_limit::limit(&mut request, most),
+            None => Ok(None),
+        };
+        match limited {
+            Ok(None) => self.in_time(request),
+            Ok(Some(overrun)) => {
+                let reply = self.in_time(request);
+                NextFuture::new(async move {
+                    let answer = reply.await;
+                    if overrun.has_happened() {
+                        // Whoever read the body saw it break off, and may have made anything of that.
+                        return Err(ErrorKind::BodyTooLarge.into());
+                    }
+                    answer
+                })
+            }
+            Err(error) => NextFuture::ready(Err(error)),
+        }
+    }
+
+    fn in_time(&self, mut request: Request<Body>) -> NextFuture {
         let limit = self.timeout;
         let Some(deadline) = limit.and_then(|limit| clock::now().checked_add(limit)) else {
             return self.go(request);

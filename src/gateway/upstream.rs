@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use tower::{Layer, Service};
 
-use super::{BuildError, Next, NextFuture, next::Layers};
+use super::{BuildError, Next, NextFuture, in_process::InProcess, next::Layers};
 use crate::{
     body::Body,
     client::{Address, Client, ClientConfig, ClientConnector, Protocol, Resolver},
@@ -61,7 +61,8 @@ enum Target {
 #[derive(Clone)]
 pub(crate) enum Ready {
     Proxy(Proxy),
-    Next(Next),
+    InProcess(InProcess),
+    Layered(Next),
 }
 
 impl Ready {
@@ -71,7 +72,8 @@ impl Ready {
                 let proxy = proxy.clone();
                 NextFuture::new(async move { proxy.call(request).await })
             }
-            Self::Next(next) => next.send(request),
+            Self::InProcess(service) => service.call(request),
+            Self::Layered(next) => next.send(request),
         }
     }
 }
@@ -108,7 +110,9 @@ impl Upstream {
         }
     }
 
-    /// A service in this process, such as an axum router. Its errors are answered with 500.
+    /// A service in this process, such as an axum router. Its errors are answered with 500, unless they are the crate's
+    /// or those of tower's layers: see [`Error::from_boxed`]. Of the settings it has its [`timeout`](Self::timeout) and
+    /// [layers](Self::layer); the others are about connections.
     pub fn service<S, B>(service: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -328,7 +332,11 @@ impl Upstream {
     fn build(&self, name: &str) -> Result<Ready, BuildError> {
         let mut mistakes = self.mistakes.clone();
         let ready = match &self.target {
-            Target::Service(next) => Ready::Next(next.clone()),
+            Target::Service(service) => Ready::InProcess(InProcess {
+                name: name.into(),
+                service: service.clone(),
+                timeout: self.settings.timeout,
+            }),
             Target::Http(addresses) => {
                 let endpoints = addresses
                     .iter()
@@ -347,7 +355,8 @@ impl Upstream {
         if self.layers.is_empty() {
             return Ok(ready);
         }
-        Ok(Ready::Next(self.layers.around(Next::new(Leaf(ready)))))
+        let leaf = Next::from_fn(move |request| ready.call(request));
+        Ok(Ready::Layered(self.layers.around(leaf)))
     }
 
     #[cfg(feature = "tls")]
@@ -381,25 +390,6 @@ impl Upstream {
             label,
             client: Client::new(connector),
         })
-    }
-}
-
-/// What the layers of an upstream wrap.
-#[derive(Clone)]
-struct Leaf(Ready);
-
-impl Service<Request<Body>> for Leaf {
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let ready = self.0.clone();
-        Box::pin(async move { ready.call(request).await })
     }
 }
 

@@ -16,7 +16,7 @@ pub use forwarded::{Action, ForwardHeaders};
 pub(crate) use hygiene::{
     OwnedHeaders, join_cookies, restore_upgrade, strip_request, strip_response,
 };
-pub(crate) use proxy::{Proxy, ProxySettings};
+pub(crate) use proxy::{Proxy, ProxySettings, admit};
 pub(crate) use via::Via;
 
 pub use proxy::HostHeader;

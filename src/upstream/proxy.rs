@@ -116,10 +116,15 @@ impl Proxy {
             settings,
         } = &*self.0;
         let (mut parts, mut body) = request.into_parts();
-        let context = match parts.extensions.remove::<RequestContext>() {
-            Some(context) => context,
-            None => stand_alone(&mut parts.headers, parts.version),
-        };
+        let mut context = parts
+            .extensions
+            .remove::<RequestContext>()
+            .unwrap_or_default();
+        if !context.is_admitted {
+            // Without a gateway in front nobody has cleaned the request yet.
+            let owned = OwnedHeaders::new();
+            admit(&mut parts.headers, parts.version, &owned, &mut context);
+        }
         let endpoint = pick(endpoints).ok_or(ErrorKind::NoEndpoint)?;
         context.record(|notes| {
             notes.upstream = Some(name.clone());
@@ -250,14 +255,18 @@ impl ProxySettings {
     }
 }
 
-/// Without a gateway in front nobody has cleaned the request yet.
-fn stand_alone(headers: &mut HeaderMap, version: Version) -> RequestContext {
-    let stripped = strip_request(headers, &OwnedHeaders::new(), false);
-    let mut context = RequestContext::new();
+/// Takes off what belongs to the client's connection or is not for the client to say, and notes what it asked for.
+pub(crate) fn admit(
+    headers: &mut HeaderMap,
+    version: Version,
+    owned: &OwnedHeaders,
+    context: &mut RequestContext,
+) {
+    let stripped = strip_request(headers, owned, context.peer_is_trusted);
     if version == Version::HTTP_11 {
         context.upgrade = stripped
             .upgrade
             .and_then(|protocol| protocol.to_str().ok().map(Into::into));
     }
-    context
+    context.is_admitted = true;
 }

@@ -231,7 +231,8 @@ async fn a_body_that_the_gateway_has_not_read_is_no_request() {
                 let answer = client.hear().await.map(|answer| answer.status);
                 assert_eq!(answer, Some(status), "{case}");
                 let second = client.hear().await;
-                let may_close = status == 400 || copies > 1;
+                // hyper looks for the end of an unread body once, and may find a chunk only.
+                let may_close = status == 400 || chunked || copies > 1;
                 let fits = second == ok("/second") || may_close && second.is_none();
                 assert!(fits, "{case} {second:?}");
                 assert_eq!(client.hear().await, None, "{case}");
@@ -244,7 +245,6 @@ async fn a_body_that_the_gateway_has_not_read_is_no_request() {
 }
 
 #[tokio::test]
-#[cfg(feature = "limit")]
 async fn a_body_over_the_limit_is_no_request() {
     for chunked in [false, true] {
         for copies in [1, 100, 20_000] {

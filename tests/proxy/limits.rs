@@ -142,7 +142,7 @@ fn every_mistake_of_an_assembly_is_listed() {
 }
 
 #[tokio::test]
-#[cfg(all(feature = "cors", feature = "limit", feature = "catch-panic"))]
+#[cfg(all(feature = "cors", feature = "catch-panic"))]
 async fn the_outer_layers_are_at_their_places() {
     use axum::routing::{get, post};
     use tower_http::cors::{Any, CorsLayer};
@@ -165,9 +165,7 @@ async fn the_outer_layers_are_at_their_places() {
         .build()
         .unwrap();
     assert!(
-        gateway
-            .pipeline()
-            .contains("rescue > cors > body limit > check"),
+        gateway.pipeline().contains("rescue > cors > check"),
         "{}",
         gateway.pipeline()
     );

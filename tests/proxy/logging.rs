@@ -155,7 +155,7 @@ async fn each_end_has_its_outcome() {
             "GET",
             "/error",
             ["500", "rejected", "Internal", "gateway"],
-            "",
+            "error",
             Level::WARN,
         ),
     ] {

@@ -3,17 +3,23 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod advisories;
+mod body_limits;
 mod fallback;
 mod grpc;
 mod http2;
+mod identity;
+mod in_process;
 mod layers;
 mod leftovers;
 mod limits;
 mod logging;
 mod matching;
+mod mounting;
+mod own_layers;
 mod peers;
 mod pool;
 mod rewriting;
+mod router_layer;
 mod splitting;
 mod streams;
 mod support;

@@ -5,7 +5,7 @@ mod trusted;
 
 use std::net::SocketAddr;
 
-use http::{Extensions, HeaderMap, HeaderValue, Request, Version, uri::Scheme};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, Version, uri::Scheme};
 
 use request::{Checked, RequestError, check_request};
 pub(crate) use trusted::TrustedProxies;
@@ -15,7 +15,7 @@ use crate::{
     context::RequestContext,
     error::{Error, ErrorKind},
     path::{PathPolicy, canonicalize_uri},
-    upstream::{ForwardFacts, ForwardHeaders, OwnedHeaders, Via, strip_request},
+    upstream::{ForwardFacts, ForwardHeaders, OwnedHeaders, Via, admit},
 };
 
 pub(crate) type TlsOf = dyn Fn(&Extensions) -> bool + Send + Sync;
@@ -90,11 +90,7 @@ impl Door {
             same.cloned()
                 .or_else(|| HeaderValue::from_str(at.as_str()).ok())
         });
-        if let Some(uri) = canonicalize_uri(request.uri(), self.path).map_err(|error| {
-            Error::new(ErrorKind::BadRequest)
-                .with_detail(error.to_string())
-                .with_source(error.code())
-        })? {
+        if let Some(uri) = canonical(request.uri(), self.path)? {
             *request.uri_mut() = uri;
         }
         if version < Version::HTTP_2 && is_chunked {
@@ -104,12 +100,7 @@ impl Door {
         let context = request
             .extensions_mut()
             .get_or_insert_default::<RequestContext>();
-        let stripped = strip_request(&mut headers, &self.owned, context.peer_is_trusted);
-        if version == Version::HTTP_11 {
-            context.upgrade = stripped
-                .upgrade
-                .and_then(|protocol| protocol.to_str().ok().map(Into::into));
-        }
+        admit(&mut headers, version, &self.owned, context);
         context.authority = authority;
         self.sign(&mut headers, context, version);
         *request.headers_mut() = headers;
@@ -127,6 +118,15 @@ impl Door {
         self.forward.apply(headers, &facts);
         self.via.append(headers, version);
     }
+}
+
+/// The URI with its canonical path, if that is another one.
+pub(crate) fn canonical(uri: &Uri, policy: PathPolicy) -> Result<Option<Uri>, Error> {
+    canonicalize_uri(uri, policy).map_err(|error| {
+        Error::new(ErrorKind::BadRequest)
+            .with_detail(error.to_string())
+            .with_source(error.code())
+    })
 }
 
 fn refuse(error: RequestError) -> Error {

@@ -29,7 +29,6 @@ use crate::{
     context::RequestContext,
     error::{Error, ErrorKind},
     observe::ObserveLayer,
-    problem,
 };
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +111,9 @@ async fn answers_of_the_gateway_itself() {
     ];
     for (kind, level, outcome, origin) in cases {
         let log = Log::at(Level::TRACE);
-        let response = problem::response(Error::new(kind).with_source("line\nbreak ?token=abc"));
+        let response = Error::new(kind)
+            .with_source("line\nbreak ?token=abc")
+            .into_response();
         let length = http_body::Body::size_hint(response.body()).exact().unwrap();
         let response = answer(get("/"), response).await;
         response.into_body().collect().await.unwrap();
@@ -192,9 +193,9 @@ async fn secrets_stay_out() {
             .log_query(log_query)
             .secret_parameters(["Mine"]);
         let inner = service_fn(|request: Request<Body>| async move {
-            let mut response = problem::response(
-                Error::new(ErrorKind::Connect).with_source(format!("http://x{}", request.uri())),
-            );
+            let mut response = Error::new(ErrorKind::Connect)
+                .with_source(format!("http://x{}", request.uri()))
+                .into_response();
             response
                 .headers_mut()
                 .insert("set-cookie", "session=S5".parse().unwrap());
@@ -250,7 +251,7 @@ async fn warnings_are_seen_alone() {
     let log = Log::at(Level::WARN);
     answer(get("/"), Response::new(Body::empty())).await;
     assert_eq!(log.count(), 0);
-    let response = answer(get("/"), problem::response(ErrorKind::Connect.into())).await;
+    let response = answer(get("/"), Error::from(ErrorKind::Connect).into_response()).await;
     assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
     drop(response);
     assert_eq!(log.outcome().0, Level::WARN);

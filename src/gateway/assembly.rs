@@ -1,0 +1,210 @@
+//! Upstreams and routes, checked and put together: what a gateway and a router layer have in common.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use super::{
+    Next, Route, Upstream,
+    pipeline::Routes,
+    target::{Ended, Target, Way},
+    upstream::Ready,
+};
+use crate::{
+    routing::{HostPattern, Param, PathPattern, Rewriter, RouteMatch, RouteTable, WeightedSplit},
+    upstream::ForwardHeaders,
+};
+
+/// What people wrote down.
+#[derive(Default)]
+pub(crate) struct Assembly {
+    pub(crate) upstreams: Vec<(String, Upstream)>,
+    pub(crate) routes: Vec<Route>,
+    /// For the routes that have none of their own.
+    pub(crate) body_limit: Option<u64>,
+}
+
+impl Assembly {
+    /// The routes, ready for requests; what is wrong with them is added to the mistakes.
+    pub(crate) fn routes(
+        &self,
+        forward: ForwardHeaders,
+        mistakes: &mut Vec<String>,
+    ) -> Option<Routes> {
+        let upstreams = ready(&self.upstreams, mistakes);
+        let table: Vec<_> = self
+            .routes
+            .iter()
+            .filter_map(|route| {
+                let (matches, mut ended) = assemble(route, &upstreams, forward, mistakes)?;
+                ended.body_limit = ended.body_limit.or(self.body_limit);
+                Some((matches, ended))
+            })
+            .collect();
+        match RouteTable::build(table) {
+            Ok(table) => Some(Routes(table)),
+            Err(error) => {
+                mistakes.push(error.to_string());
+                None
+            }
+        }
+    }
+}
+
+/// The way of each route, a line each.
+impl fmt::Display for Assembly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for route in &self.routes {
+            let targets: Vec<_> = route
+                .targets
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect();
+            writeln!(
+                f,
+                "route   {}: body limit > timeout > {} route layers > rewrite > {}",
+                route.label(),
+                route.layers.len(),
+                targets.join(" | "),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn ready(
+    upstreams: &[(String, Upstream)],
+    mistakes: &mut Vec<String>,
+) -> HashMap<String, Option<Ready>> {
+    let mut known = HashMap::new();
+    for (name, upstream) in upstreams {
+        let ready = match upstream.ready(name) {
+            Ok(ready) => Some(ready),
+            Err(error) => {
+                mistakes.extend(
+                    error
+                        .mistakes()
+                        .map(|mistake| format!("upstream `{name}`: {mistake}")),
+                );
+                None
+            }
+        };
+        if known.insert(name.clone(), ready).is_some() {
+            mistakes.push(format!("upstream `{name}` is there twice"));
+        }
+    }
+    known
+}
+
+fn assemble(
+    route: &Route,
+    upstreams: &HashMap<String, Option<Ready>>,
+    forward: ForwardHeaders,
+    mistakes: &mut Vec<String>,
+) -> Option<(RouteMatch, Ended)> {
+    let before = mistakes.len();
+    let label = route.label();
+    let mut wrong = |what: String| mistakes.push(format!("route `{label}`: {what}"));
+    let pattern: Option<PathPattern> = route
+        .path
+        .parse()
+        .map_err(|error| wrong(format!("{error}")))
+        .ok();
+    let mut hosts = Vec::new();
+    for host in &route.hosts {
+        match host.parse::<HostPattern>() {
+            Ok(host) => hosts.push(host),
+            Err(error) => wrong(error.to_string()),
+        }
+    }
+    if route.timeout.is_some_and(|limit| limit.is_zero()) {
+        wrong("timeout is 0; leave it out for no limit".to_owned());
+    }
+    let mut targets = Vec::new();
+    if route.targets.is_empty() {
+        wrong("it leads nowhere; name an upstream with `to`".to_owned());
+    }
+    for (name, _) in &route.targets {
+        match upstreams.get(name) {
+            None => wrong(format!("there is no upstream `{name}`")),
+            Some(None) => {}
+            Some(Some(ready)) => targets.push(ready.clone()),
+        }
+    }
+    let split = match &route.targets[..] {
+        [] => None,
+        [(_, weight)] if *weight > 0 => None,
+        many => match WeightedSplit::new(many.iter().map(|(name, weight)| (name, *weight))) {
+            Ok(split) => Some(split),
+            Err(errors) => {
+                errors.iter().for_each(|error| wrong(error.to_string()));
+                None
+            }
+        },
+    };
+    let names: Vec<Box<str>> = pattern
+        .iter()
+        .flat_map(PathPattern::params)
+        .map(Into::into)
+        .collect();
+    let has_rest = route
+        .path
+        .rsplit('/')
+        .next()
+        .is_some_and(|last| last.starts_with("{*"));
+    let params: Vec<Param<'_>> = names
+        .iter()
+        .enumerate()
+        .map(|(at, name)| Param {
+            name,
+            rest: has_rest && at + 1 == names.len(),
+        })
+        .collect();
+    let rewriter = match route.rewrite.compile(&params) {
+        Ok(rewriter) => (!rewriter.is_empty()).then_some(rewriter),
+        Err(errors) => {
+            errors.iter().for_each(|error| wrong(error.to_string()));
+            None::<Rewriter>
+        }
+    };
+    let pattern = pattern?;
+    if mistakes.len() > before {
+        return None;
+    }
+    let target = Arc::new(Target {
+        upstreams: targets,
+        split,
+        sticky: route.sticky.clone(),
+        rewriter,
+        forward,
+    });
+    let way = if route.layers.is_empty() {
+        Way::Straight(target)
+    } else {
+        let last = Next::from_fn(move |request| target.call(request));
+        Way::Layered(route.layers.around(last))
+    };
+    let ended = Ended {
+        name: label.into(),
+        params: names.into(),
+        body_limit: route.body_limit,
+        timeout: route.timeout,
+        way,
+    };
+    let mut matches = RouteMatch::new(pattern).order(route.order);
+    matches = route
+        .methods
+        .iter()
+        .cloned()
+        .fold(matches, RouteMatch::method);
+    matches = hosts.into_iter().fold(matches, RouteMatch::host);
+    matches = route
+        .headers
+        .iter()
+        .cloned()
+        .fold(matches, RouteMatch::header);
+    matches = route
+        .queries
+        .iter()
+        .cloned()
+        .fold(matches, RouteMatch::query);
+    Some((matches, ended))
+}
