@@ -38,6 +38,8 @@ impl Client {
         mut outgoing: Outgoing,
         limits: Limits,
     ) -> impl Future<Output = Result<Answer, Error>> + Send {
+        // HTTP/2 takes it, and gives it back.
+        #[cfg_attr(not(feature = "http2"), allow(unused_mut))]
         let mut in_flight = self.enter();
         let repeatable = outgoing.body.is_end_stream() && outgoing.method.is_idempotent();
         let mut watch = Watch::new(limits);
