@@ -36,7 +36,6 @@ impl Outgoing {
     pub(super) async fn exchange(
         mut self,
         mut stream: Stream,
-        address: &Address,
         limits: Limits,
         in_flight: InFlight,
     ) -> Result<Response<Body>, (Failed, InFlight)> {
@@ -56,7 +55,7 @@ impl Outgoing {
         // A peer that goes away says which streams it has not looked at.
         let copy = bodiless.then(|| self.copy());
         let on_continue = self.on_continue.clone();
-        let request = match self.into_http2(address) {
+        let request = match self.into_http2(in_flight.client().connector().address()) {
             Ok(request) => request,
             Err(error) => return Err((Failed::Error(error), in_flight)),
         };

@@ -124,9 +124,9 @@ impl Client {
         self.0.in_flight.load(Ordering::Relaxed)
     }
 
-    fn enter(&self) -> InFlight {
+    fn enter(self) -> InFlight {
         self.0.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self.clone())
+        InFlight(self)
     }
 
     fn connector(&self) -> &Connector {
@@ -156,6 +156,12 @@ impl Client {
 
 /// Counts a request as long as it lives.
 struct InFlight(Client);
+
+impl InFlight {
+    fn client(&self) -> &Client {
+        &self.0
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {

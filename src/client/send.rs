@@ -34,7 +34,7 @@ impl Client {
     /// It is sent again, on a fresh connection, when nothing of it was sent, or when a connection that had been used
     /// before ended without an answer and the request is idempotent and has no body (RFC 9110, section 9.2.2).
     pub(crate) fn send(
-        &self,
+        self,
         mut outgoing: Outgoing,
         limits: Limits,
     ) -> impl Future<Output = Result<Answer, Error>> + Send {
@@ -47,10 +47,10 @@ impl Client {
         // A block and not a function: those keep their arguments twice.
         async move {
             loop {
-                let lease = match self.pool().plan(resends > 0) {
+                let lease = match in_flight.client().pool().plan(resends > 0) {
                     Plan::Use(lease) => lease,
                     // What is rare is boxed, so that it does not make every request's future large.
-                    plan => Box::pin(self.wait(plan, limits)).await?,
+                    plan => Box::pin(in_flight.client().wait(plan, limits)).await?,
                 };
                 // Without HTTP/2 there is one kind of connection.
                 #[cfg_attr(not(feature = "http2"), allow(clippy::infallible_destructuring_match))]
@@ -59,8 +59,7 @@ impl Client {
                     #[cfg(feature = "http2")]
                     Lease::Http2(stream) => {
                         use super::exchange::Failed;
-                        let address = self.connector().address();
-                        let exchange = outgoing.exchange(stream, address, limits, in_flight);
+                        let exchange = outgoing.exchange(stream, limits, in_flight);
                         match Box::pin(exchange).await {
                             Ok(response) => return Ok(Answer::Body(response)),
                             Err((Failed::Again(again, _), back)) if resends < RESENDS => {

@@ -68,10 +68,10 @@ pub(crate) enum Ready {
 impl Ready {
     pub(crate) fn call(&self, request: Request<Body>) -> NextFuture {
         match self {
-            Self::Proxy(proxy) => {
-                let proxy = proxy.clone();
-                NextFuture::new(async move { proxy.call(request).await })
-            }
+            Self::Proxy(proxy) => match proxy.call(request) {
+                Ok(reply) => NextFuture::new(reply),
+                Err(error) => NextFuture::ready(Err(error)),
+            },
             Self::InProcess(service) => service.call(request),
             Self::Layered(next) => next.send(request),
         }

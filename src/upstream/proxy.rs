@@ -1,6 +1,12 @@
 //! Passes a request on to one of a backend's endpoints, and its answer back.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, Version, header,
@@ -15,7 +21,7 @@ use super::{
 };
 use crate::{
     body::Body,
-    client::{Answer, Limits, Outgoing, Switched},
+    client::{Answer, Client, Limits, Outgoing, Switched},
     clock,
     context::RequestContext,
     error::{Error, ErrorKind},
@@ -75,41 +81,25 @@ impl Proxy {
         }))
     }
 
-    /// Sends the request to an endpoint. What can be done at once is done at once: the future is small, because it is
-    /// copied on its way to wherever it is polled.
+    /// Sends the request to an endpoint. What needs no waiting is done at once.
     pub(crate) fn call(
         &self,
         request: Request<Body>,
-    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send {
-        let prepared = self.prepare(request);
-        async move {
-            let Prepared {
-                endpoint,
-                outgoing,
-                limits,
-                switch,
-            } = prepared?;
-            let is_head = outgoing.method == Method::HEAD;
-            let mut response = match endpoint.client.send(outgoing, limits).await? {
-                Answer::Body(response) => response,
-                Answer::Switched(switched) => {
-                    let Some(switch) = switch else {
-                        let source = "a 101 that nobody asked for";
-                        return Err(Error::new(ErrorKind::Upgrade).with_source(source));
-                    };
-                    let (response, backend) = *switched;
-                    return switch.join(response, backend, self.0.settings.tunnel_idle_timeout);
-                }
-            };
-            strip_response(response.headers_mut());
-            if is_head {
-                *response.body_mut() = Body::empty();
-            }
-            Ok(response)
-        }
+    ) -> Result<impl Future<Output = Result<Response<Body>, Error>> + Send + use<>, Error> {
+        let Prepared {
+            client,
+            outgoing,
+            limits,
+            switch,
+        } = self.prepare(request)?;
+        Ok(Reply {
+            is_head: outgoing.method == Method::HEAD,
+            answer: client.send(outgoing, limits),
+            switch,
+        })
     }
 
-    fn prepare(&self, request: Request<Body>) -> Result<Prepared<'_>, Error> {
+    fn prepare(&self, request: Request<Body>) -> Result<Prepared, Error> {
         let Inner {
             name,
             endpoints,
@@ -139,7 +129,9 @@ impl Proxy {
             Some(asked) if settings.allows(asked) => parts
                 .extensions
                 .remove::<OnUpgrade>()
-                .map(|client| Switch::ask(client, asked, &mut headers))
+                .map(|client| {
+                    Switch::ask(client, asked, settings.tunnel_idle_timeout, &mut headers)
+                })
                 .transpose()?,
             _ => None,
         };
@@ -187,7 +179,7 @@ impl Proxy {
             deadline: context.deadline().into_iter().chain(own).min(),
         };
         Ok(Prepared {
-            endpoint,
+            client: endpoint.client.clone(),
             outgoing: Outgoing {
                 method: parts.method,
                 path,
@@ -202,11 +194,47 @@ impl Proxy {
 }
 
 /// All that it takes to send a request.
-struct Prepared<'a> {
-    endpoint: &'a Endpoint,
+struct Prepared {
+    client: Client,
     outgoing: Outgoing,
     limits: Limits,
     switch: Option<Box<Switch>>,
+}
+
+pin_project_lite::pin_project! {
+    /// An endpoint's answer on its way back. Written by hand, for an `async` block keeps what it awaits twice.
+    struct Reply<F> {
+        #[pin]
+        answer: F,
+        switch: Option<Box<Switch>>,
+        is_head: bool,
+    }
+}
+
+impl<F> Future for Reply<F>
+where
+    F: Future<Output = Result<Answer, Error>>,
+{
+    type Output = Result<Response<Body>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        Poll::Ready(match ready!(this.answer.poll(cx))? {
+            Answer::Body(mut response) => {
+                strip_response(response.headers_mut());
+                if *this.is_head {
+                    *response.body_mut() = Body::empty();
+                }
+                Ok(response)
+            }
+            Answer::Switched(switched) => match this.switch.take() {
+                Some(switch) => switch.join(switched.0, switched.1),
+                None => {
+                    Err(Error::new(ErrorKind::Upgrade).with_source("a 101 that nobody asked for"))
+                }
+            },
+        })
+    }
 }
 
 /// A client that wants to change the protocol.
@@ -214,24 +242,30 @@ struct Switch {
     client: OnUpgrade,
     asked: HeaderValue,
     key: Option<HeaderValue>,
+    idle: Option<Duration>,
 }
 
 impl Switch {
     /// Asks the backend for the protocol that the client asks for.
-    fn ask(client: OnUpgrade, asked: &str, headers: &mut HeaderMap) -> Result<Box<Self>, Error> {
+    fn ask(
+        client: OnUpgrade,
+        asked: &str,
+        idle: Option<Duration>,
+        headers: &mut HeaderMap,
+    ) -> Result<Box<Self>, Error> {
         let asked = HeaderValue::from_str(asked).map_err(|_| ErrorKind::BadRequest)?;
         restore_upgrade(headers, asked.clone());
         let key = headers.get(header::SEC_WEBSOCKET_KEY).cloned();
-        Ok(Box::new(Self { client, asked, key }))
+        Ok(Box::new(Self {
+            client,
+            asked,
+            key,
+            idle,
+        }))
     }
 
     /// Checks the 101 and joins the connections behind it.
-    fn join(
-        self,
-        mut response: Response<()>,
-        backend: Switched,
-        idle: Option<Duration>,
-    ) -> Result<Response<Body>, Error> {
+    fn join(self, mut response: Response<()>, backend: Switched) -> Result<Response<Body>, Error> {
         let key = self.key.as_ref().map(HeaderValue::as_bytes);
         let asked = self.asked.to_str().unwrap_or_default();
         if let Some(mistake) = upgrade::mistake(asked, key, response.headers()) {
@@ -242,7 +276,7 @@ impl Switch {
         if let Some(protocol) = protocol {
             restore_upgrade(response.headers_mut(), protocol);
         }
-        tokio::spawn(tunnel::join(self.client, backend, idle));
+        tokio::spawn(tunnel::join(self.client, backend, self.idle));
         Ok(response.map(|()| Body::empty()))
     }
 }

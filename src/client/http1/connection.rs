@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt;
 use super::{
     Failed,
     decoder::{Decoder, Malformed, Step},
-    head::{self, Framing, Head},
+    head::{self, Framing, Head, Names},
     outbox::{Outbox, Unsent},
 };
 use crate::{
@@ -36,6 +36,7 @@ const MOST_INTERIM: u8 = 32;
 pub(super) struct Connection {
     io: Io,
     input: BytesMut,
+    names: Names,
     /// The room for the next read, as the last ones were filled.
     room: usize,
     pub(super) outbox: Outbox,
@@ -55,6 +56,7 @@ impl Connection {
         Self {
             io,
             input: BytesMut::new(),
+            names: Names::default(),
             room: SMALL,
             outbox: Outbox::new(),
             decoder: Decoder::Length(0),
@@ -76,6 +78,7 @@ impl Connection {
     pub(super) fn rest(&mut self) {
         self.input = BytesMut::new();
         self.room = SMALL;
+        self.names.forget();
         self.outbox.rest();
     }
 
@@ -153,7 +156,8 @@ impl Connection {
                 let head = self.input.split_to(end).freeze();
                 // The request is not sent again once an answer has begun: its map is the answer's.
                 let headers = std::mem::take(&mut outgoing.headers);
-                let head = head::read(&head, &outgoing.method, headers).map_err(protocol)?;
+                let head = head::read(&head, &outgoing.method, headers, &mut self.names)
+                    .map_err(protocol)?;
                 if let Some(response) = self.take_head(head, outgoing)? {
                     watch.headed();
                     return Poll::Ready(Ok(response));

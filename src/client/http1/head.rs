@@ -15,6 +15,9 @@ use super::decoder::{Decoder, Malformed};
 pub(super) const LONGEST: usize = 128 * 1024;
 const MOST_FIELDS: usize = 256;
 
+/// The most names that are kept for the next answer.
+const MOST_NAMES: usize = 32;
+
 /// How a request's body is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
@@ -32,6 +35,34 @@ pub(super) struct Head {
     pub(super) decoder: Decoder,
     /// The connection can serve another request afterwards.
     pub(super) keep: bool,
+}
+
+/// The field names of a connection's last answer. A backend's answers have much the same fields in much the same order,
+/// and comparing a name is cheaper than finding out which one it is.
+#[derive(Debug, Default)]
+pub(super) struct Names(Vec<HeaderName>);
+
+impl Names {
+    /// The name of the field at `at`.
+    fn name(&mut self, at: usize, text: &[u8]) -> Result<HeaderName, Malformed> {
+        if let Some(known) = self.0.get(at)
+            && known.as_str().as_bytes().eq_ignore_ascii_case(text)
+        {
+            return Ok(known.clone());
+        }
+        let name = HeaderName::from_bytes(text)
+            .map_err(|_| Malformed("an answer's field has a name that is none"))?;
+        self.0.truncate(at);
+        if at < MOST_NAMES {
+            self.0.push(name.clone());
+        }
+        Ok(name)
+    }
+
+    /// Lets go of the memory.
+    pub(super) fn forget(&mut self) {
+        self.0 = Vec::new();
+    }
 }
 
 /// Writes a request's head. The fields that delimit the body are those of `framing`, whatever is in the map.
@@ -118,6 +149,7 @@ pub(super) fn read(
     head: &Bytes,
     method: &Method,
     mut headers: HeaderMap,
+    names: &mut Names,
 ) -> Result<Head, Malformed> {
     headers.clear();
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
@@ -143,9 +175,8 @@ pub(super) fn read(
     }
     headers.reserve(parsed.headers.len());
     let mut seen = Seen::default();
-    for field in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes())
-            .map_err(|_| Malformed("an answer's field has a name that is none"))?;
+    for (at, field) in parsed.headers.iter().enumerate() {
+        let name = names.name(at, field.name.as_bytes())?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
             .map_err(|_| Malformed("an answer's field has a control character"))?;
         seen.note(&name, &value)?;

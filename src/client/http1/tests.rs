@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{
     decoder::{Decoder, Malformed, Step},
-    head::{self, Framing},
+    head::{self, Framing, Names},
 };
 
 fn read(head: &str) -> Result<head::Head, Malformed> {
@@ -17,6 +17,7 @@ fn read_for(method: Method, text: &str) -> Result<head::Head, Malformed> {
         &Bytes::copy_from_slice(text.as_bytes()),
         &method,
         HeaderMap::new(),
+        &mut Names::default(),
     )
 }
 
@@ -137,6 +138,28 @@ fn what_leaves_room_for_two_readings_is_refused() {
         "200 OK",
     ] {
         assert!(read(&format!("{line}\r\n\r\n")).is_err(), "{line:?}");
+    }
+}
+
+#[test]
+fn names_are_those_of_this_answer_whatever_the_last_one_had() {
+    let mut names = Names::default();
+    for fields in [
+        &["server", "x-a", "etag"][..],
+        &["Server", "X-A", "ETag"],
+        &["server", "etag", "x-a", "x-b"],
+        &["x-b"],
+        &["x-a", "x-a", "server"],
+        &[],
+        &["x-bb", "x-"],
+    ] {
+        let lines: String = fields.iter().map(|name| format!("{name}: 1\r\n")).collect();
+        let text = Bytes::from(format!("HTTP/1.1 204 No Content\r\n{lines}\r\n"));
+        let head = head::read(&text, &Method::GET, HeaderMap::new(), &mut names).unwrap();
+        let headers = head.response.headers();
+        let found: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
+        let lower: Vec<_> = fields.iter().map(|name| name.to_lowercase()).collect();
+        assert_eq!(found, lower);
     }
 }
 
@@ -352,7 +375,7 @@ proptest! {
     fn no_bytes_panic(bytes: Vec<u8>) {
         let _ = decode(&[&bytes]);
         if let Some(end) = head::end(&bytes, 0) {
-            let _ = head::read(&Bytes::from(bytes).slice(..end), &Method::GET, HeaderMap::new());
+            let _ = head::read(&Bytes::from(bytes).slice(..end), &Method::GET, HeaderMap::new(), &mut Names::default());
         }
     }
 
@@ -360,6 +383,6 @@ proptest! {
     fn no_head_panics(lines in prop::collection::vec("[ -~\t\r\u{e9}]{0,30}", 0..6)) {
         let text = format!("HTTP/1.1 200 OK\r\n{}\r\n\r\n", lines.join("\r\n"));
         let end = head::end(text.as_bytes(), 0).unwrap();
-        let _ = head::read(&Bytes::from(text).slice(..end), &Method::GET, HeaderMap::new());
+        let _ = head::read(&Bytes::from(text).slice(..end), &Method::GET, HeaderMap::new(), &mut Names::default());
     }
 }

@@ -92,7 +92,7 @@ fn get() -> Outgoing {
 
 /// Sends a request and reads the answer to its end.
 async fn fetch(client: &Client, request: Outgoing) -> Result<u16, ErrorKind> {
-    let sent = client.send(request, Limits::default());
+    let sent = client.clone().send(request, Limits::default());
     let soon = tokio::time::timeout(Duration::from_secs(10), sent);
     let answer = soon
         .await
@@ -224,7 +224,7 @@ async fn a_dead_connection_that_was_handed_on_is_replaced() {
     })
     .await;
     let client = client(address, one_connection);
-    let first = client.send(get(), Limits::default()).await.unwrap();
+    let first = client.clone().send(get(), Limits::default()).await.unwrap();
     let second = {
         let client = client.clone();
         tokio::spawn(async move { fetch(&client, get()).await })
