@@ -37,24 +37,24 @@ pub(super) struct Head {
     pub(super) keep: bool,
 }
 
-/// The field names of a connection's last answer. A backend's answers have much the same fields in much the same order,
-/// and comparing a name is cheaper than finding out which one it is.
+/// The field names of a connection's last answer, each as it was written and what it means. A backend's answers have much
+/// the same fields in much the same order, and comparing a name is cheaper than finding out which one it is.
 #[derive(Debug, Default)]
-pub(super) struct Names(Vec<HeaderName>);
+pub(super) struct Names(Vec<(Box<[u8]>, HeaderName)>);
 
 impl Names {
     /// The name of the field at `at`.
     fn name(&mut self, at: usize, text: &[u8]) -> Result<HeaderName, Malformed> {
-        if let Some(known) = self.0.get(at)
-            && known.as_str().as_bytes().eq_ignore_ascii_case(text)
+        if let Some((written, name)) = self.0.get(at)
+            && **written == *text
         {
-            return Ok(known.clone());
+            return Ok(name.clone());
         }
         let name = HeaderName::from_bytes(text)
             .map_err(|_| Malformed("an answer's field has a name that is none"))?;
         self.0.truncate(at);
         if at < MOST_NAMES {
-            self.0.push(name.clone());
+            self.0.push((text.into(), name.clone()));
         }
         Ok(name)
     }
