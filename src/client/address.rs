@@ -106,6 +106,20 @@ impl Address {
         }
         join_path(&self.base, path.path(), path.query())
     }
+
+    /// What was joined to another endpoint's address, joined to this one's.
+    pub(crate) fn join_instead(
+        &self,
+        other: &Self,
+        joined: PathAndQuery,
+    ) -> Result<PathAndQuery, PathError> {
+        if self.base == other.base {
+            return Ok(joined);
+        }
+        let path = joined.path();
+        let path = path.strip_prefix(&*other.base).unwrap_or(path);
+        join_path(&self.base, path, joined.query())
+    }
 }
 
 impl fmt::Display for Address {
@@ -200,5 +214,15 @@ mod tests {
         let address = Address::parse("http://users/v1/").unwrap();
         let joined = address.join(PathAndQuery::from_static("/a?x=1")).unwrap();
         assert_eq!(joined, "/v1/a?x=1");
+        for (other, path) in [
+            ("http://other/v1", "/v1/a?x=1"),
+            ("http://other/v2/b", "/v2/b/a?x=1"),
+            ("http://other", "/a?x=1"),
+        ] {
+            let other = Address::parse(other).unwrap();
+            let instead = other.join_instead(&address, joined.clone()).unwrap();
+            assert_eq!(instead, path);
+            assert_eq!(address.join_instead(&other, instead).unwrap(), joined);
+        }
     }
 }

@@ -72,6 +72,7 @@ impl Outgoing {
         let mut error = match sent {
             Ok(response) => {
                 watch.headed();
+                in_flight.client().set_reached();
                 return Ok(response.map(|body| {
                     if body.is_end_stream() {
                         Body::empty()

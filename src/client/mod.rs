@@ -24,7 +24,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -32,7 +32,7 @@ use std::{
 pub(crate) use address::Address;
 pub(crate) use http1::{Answer, Switched};
 pub(crate) use resolve::Resolver;
-pub(crate) use send::Outgoing;
+pub(crate) use send::{Outgoing, Unanswered};
 #[cfg(feature = "tls")]
 pub(crate) use tls::{Roots, Tls, TlsSettings};
 pub(crate) use watch::Limits;
@@ -100,6 +100,7 @@ pub(crate) struct Client(Arc<Shared>);
 struct Shared {
     connector: Connector,
     in_flight: AtomicUsize,
+    unreached: AtomicBool,
     /// The pools of each runtime, in an append-only list: reading it takes no lock.
     pools: OnceLock<Box<Local>>,
 }
@@ -115,6 +116,7 @@ impl Client {
         Self(Arc::new(Shared {
             connector,
             in_flight: AtomicUsize::new(0),
+            unreached: AtomicBool::new(false),
             pools: OnceLock::new(),
         }))
     }
@@ -122,6 +124,22 @@ impl Client {
     /// Requests that are under way, from the first try to connect to the end of the answer's body.
     pub(crate) fn in_flight(&self) -> usize {
         self.0.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last attempt to open a connection failed, and no request was answered since.
+    pub(crate) fn is_unreached(&self) -> bool {
+        self.0.unreached.load(Ordering::Relaxed)
+    }
+
+    fn set_unreached(&self) {
+        self.0.unreached.store(true, Ordering::Relaxed);
+    }
+
+    fn set_reached(&self) {
+        // Written only when it says otherwise: it lies beside what every request counts in.
+        if self.is_unreached() {
+            self.0.unreached.store(false, Ordering::Relaxed);
+        }
     }
 
     fn enter(self) -> InFlight {

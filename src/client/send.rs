@@ -28,6 +28,19 @@ pub(crate) struct Outgoing {
     pub(crate) on_continue: Option<std::sync::Arc<dyn Fn() + Send + Sync>>,
 }
 
+/// Why there is no answer; and the request, if the endpoint could not be reached, so that another one can have it.
+pub(crate) struct Unanswered {
+    pub(crate) error: Error,
+    pub(crate) unsent: Option<Box<(Outgoing, Limits)>>,
+}
+
+impl From<Error> for Unanswered {
+    fn from(error: Error) -> Self {
+        let unsent = None;
+        Self { error, unsent }
+    }
+}
+
 impl Client {
     /// Sends a request and waits for the head of its answer.
     ///
@@ -37,7 +50,7 @@ impl Client {
         self,
         mut outgoing: Outgoing,
         limits: Limits,
-    ) -> impl Future<Output = Result<Answer, Error>> + Send {
+    ) -> impl Future<Output = Result<Answer, Unanswered>> + Send {
         // HTTP/2 takes it, and gives it back.
         #[cfg_attr(not(feature = "http2"), allow(unused_mut))]
         let mut in_flight = self.enter();
@@ -50,7 +63,13 @@ impl Client {
                 let lease = match in_flight.client().pool().plan(resends > 0) {
                     Plan::Use(lease) => lease,
                     // What is rare is boxed, so that it does not make every request's future large.
-                    plan => Box::pin(in_flight.client().wait(plan, limits)).await?,
+                    plan => match Box::pin(in_flight.client().wait(plan, limits)).await {
+                        Ok(lease) => lease,
+                        Err(error) => {
+                            let unsent = is_unreached(&error).then(|| Box::new((outgoing, limits)));
+                            return Err(Unanswered { error, unsent });
+                        }
+                    },
                 };
                 // Without HTTP/2 there is one kind of connection.
                 #[cfg_attr(not(feature = "http2"), allow(clippy::infallible_destructuring_match))]
@@ -68,7 +87,7 @@ impl Client {
                                 continue;
                             }
                             Err((Failed::Again(_, error) | Failed::Error(error), _)) => {
-                                return Err(error);
+                                return Err(error.into());
                             }
                         }
                     }
@@ -76,9 +95,10 @@ impl Client {
                 if !conn.is_reused() && conn.is_closed() {
                     // The peer hung up together with the end of the handshake.
                     if resends == RESENDS {
-                        return Err(Error::new(ErrorKind::Connect).with_source(
-                            "each connection ended before it could take the request",
-                        ));
+                        let error = Error::new(ErrorKind::Connect)
+                            .with_source("each connection ended before it could take the request");
+                        let unsent = Some(Box::new((outgoing, limits)));
+                        return Err(Unanswered { error, unsent });
                     }
                     resends += 1;
                     continue;
@@ -86,7 +106,10 @@ impl Client {
                 conn.begin(&mut outgoing);
                 let sent = poll_fn(|cx| conn.poll_head(cx, &mut outgoing, &mut watch)).await;
                 let failed = match sent {
-                    Ok(response) => return Ok(conn.answer(response, watch, in_flight)),
+                    Ok(response) => {
+                        in_flight.client().set_reached();
+                        return Ok(conn.answer(response, watch, in_flight));
+                    }
                     Err(failed) => failed,
                 };
                 let unseen = match conn.take_back() {
@@ -98,7 +121,7 @@ impl Client {
                 };
                 let again = unseen || failed.lost && repeatable && conn.is_reused();
                 if !again || resends == RESENDS {
-                    return Err(failed.error.with_retryable(unseen));
+                    return Err(failed.error.with_retryable(unseen).into());
                 }
                 watch.restart();
                 resends += 1;
@@ -106,16 +129,30 @@ impl Client {
         }
     }
 
+    /// Waits for a connection, and remembers whether one could be opened.
     async fn wait(&self, plan: Plan, limits: Limits) -> Result<Lease, Error> {
+        let is_opening = matches!(plan, Plan::Open(_));
         let lease = self.pool().follow(plan, self.connector());
-        let Some(deadline) = limits.deadline else {
-            return lease.await;
+        let leased = match limits.deadline {
+            None => lease.await,
+            Some(deadline) => match tokio::time::timeout_at(deadline.into(), lease).await {
+                Ok(leased) => leased,
+                Err(_) => Err(Error::new(ErrorKind::Deadline).with_retryable(true)),
+            },
         };
-        match tokio::time::timeout_at(deadline.into(), lease).await {
-            Ok(lease) => lease,
-            Err(_) => Err(Error::new(ErrorKind::Deadline).with_retryable(true)),
+        match &leased {
+            Ok(_) => self.set_reached(),
+            Err(error) if is_opening || is_unreached(error) => self.set_unreached(),
+            Err(_) => {}
         }
+        leased
     }
+}
+
+/// No connection could be opened.
+fn is_unreached(error: &Error) -> bool {
+    use ErrorKind::{Connect, ConnectTimeout, Resolve, Tls};
+    matches!(error.kind(), Resolve | Connect | ConnectTimeout | Tls)
 }
 
 impl Outgoing {

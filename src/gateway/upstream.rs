@@ -79,8 +79,12 @@ impl Ready {
 }
 
 impl Upstream {
-    /// Endpoints by URL: `http://host:port/base`, `https://host`, or `unix:/path/to/socket`. Several are balanced by
-    /// power of two choices on the requests in flight.
+    /// Endpoints by URL: `http://host:port/base`, `https://host`, or `unix:/path/to/socket`.
+    ///
+    /// Several are balanced by power of two choices on the requests in flight. A request whose endpoint can not be
+    /// reached (no address, no connection, no TLS; also within the connect timeout) goes to the others, each once, as
+    /// long as its time lasts: nothing of it was sent, so that this is safe for every method and body. An endpoint that
+    /// was not reached is left for last until it is, and is given a chance in one of 16 draws.
     ///
     /// # Errors
     /// Every URL that is not an endpoint, or that there is none.

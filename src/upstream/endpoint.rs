@@ -18,20 +18,55 @@ pub(crate) struct Endpoint {
     pub(crate) client: Client,
 }
 
-/// Power of two choices: of two endpoints drawn at random, the one with fewer requests in flight (Mitzenmacher 2001).
-pub(crate) fn pick(endpoints: &[Endpoint]) -> Option<&Endpoint> {
-    match endpoints {
-        [] => None,
-        [only] => Some(only),
-        many => {
-            let (first, second) = two(random::next_u64(), many.len());
-            let (first, second) = (&many[first], &many[second]);
-            Some(if second.client.in_flight() < first.client.in_flight() {
-                second
-            } else {
-                first
-            })
+impl Endpoint {
+    fn load(&self) -> Load {
+        Load {
+            unreached: self.client.is_unreached(),
+            in_flight: self.client.in_flight(),
         }
+    }
+}
+
+/// Power of two choices: of two endpoints drawn at random, the one with fewer requests in flight (Mitzenmacher 2001).
+///
+/// One that could not be reached has nothing in flight, and would draw all requests to itself: it comes after every
+/// other one, until it is reached. To find out, one draw in 16 takes it for any other, if nothing is under way to it.
+pub(crate) fn pick(endpoints: &[Endpoint]) -> Option<usize> {
+    match endpoints.len() {
+        0 => None,
+        1 => Some(0),
+        count => Some(choose(random::next_u64(), count, |at| endpoints[at].load())),
+    }
+}
+
+/// The best of those that have not been tried.
+pub(crate) fn pick_other(endpoints: &[Endpoint], tried: &[usize]) -> Option<usize> {
+    (0..endpoints.len())
+        .filter(|at| !tried.contains(at))
+        .min_by_key(|at| endpoints[*at].load())
+}
+
+/// What speaks against an endpoint; the order matters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Load {
+    unreached: bool,
+    in_flight: usize,
+}
+
+fn choose(random: u64, count: usize, load: impl Fn(usize) -> Load) -> usize {
+    let (first, second) = two(random, count);
+    let has_chance = random >> 60 == 0;
+    let load = |at| match load(at) {
+        Load { in_flight: 0, .. } if has_chance => Load {
+            unreached: false,
+            in_flight: 0,
+        },
+        load => load,
+    };
+    if load(second) < load(first) {
+        second
+    } else {
+        first
     }
 }
 
@@ -46,7 +81,7 @@ fn two(random: u64, count: usize) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::two;
+    use super::*;
 
     #[test]
     fn the_two_differ_and_all_pairs_come() {
@@ -57,5 +92,33 @@ mod tests {
             seen.insert((a, b));
         }
         assert_eq!(seen.len(), 12);
+    }
+
+    #[test]
+    fn the_one_with_fewer_requests_is_chosen_and_an_unreached_one_seldom() {
+        // (unreached, in flight) of two endpoints; the chosen one when the first is drawn first, and when the second is;
+        // and the same when an unreached one has its chance.
+        let cases = [
+            ([(false, 0), (false, 0)], [0, 1], [0, 1]),
+            ([(false, 1), (false, 2)], [0, 0], [0, 0]),
+            ([(true, 0), (false, 9)], [1, 1], [0, 0]),
+            ([(true, 0), (false, 0)], [1, 1], [0, 1]),
+            ([(true, 1), (false, 9)], [1, 1], [1, 1]),
+            ([(true, 1), (true, 2)], [0, 0], [0, 0]),
+        ];
+        for (loads, usual, chance) in cases {
+            let load = |at: usize| {
+                let (unreached, in_flight) = loads[at];
+                Load {
+                    unreached,
+                    in_flight,
+                }
+            };
+            let chosen = |high: u64| [0, 1].map(|low| choose(high << 60 | low, 2, load));
+            assert_eq!(chosen(0), chance, "{loads:?}");
+            for high in 1..16 {
+                assert_eq!(chosen(high), usual, "{loads:?}");
+            }
+        }
     }
 }

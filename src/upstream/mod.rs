@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod expect;
+mod failover;
 mod forwarded;
 mod hygiene;
 mod owned;

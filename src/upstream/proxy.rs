@@ -16,12 +16,15 @@ use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
 
 use super::{
-    Endpoint, OwnedHeaders, endpoint::pick, expect, join_cookies, restore_upgrade, strip_request,
-    strip_response, tunnel, upgrade,
+    Endpoint, OwnedHeaders,
+    endpoint::pick,
+    expect,
+    failover::{Detour, Spare},
+    join_cookies, restore_upgrade, strip_request, strip_response, tunnel, upgrade,
 };
 use crate::{
     body::Body,
-    client::{Answer, Client, Limits, Outgoing, Switched},
+    client::{Answer, Client, Limits, Outgoing, Switched, Unanswered},
     clock,
     context::RequestContext,
     error::{Error, ErrorKind},
@@ -66,10 +69,10 @@ impl Default for ProxySettings {
 #[derive(Clone)]
 pub(crate) struct Proxy(Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     name: Arc<str>,
-    endpoints: Box<[Endpoint]>,
-    settings: ProxySettings,
+    pub(super) endpoints: Box<[Endpoint]>,
+    pub(super) settings: ProxySettings,
 }
 
 impl Proxy {
@@ -91,11 +94,14 @@ impl Proxy {
             outgoing,
             limits,
             switch,
+            spare,
         } = self.prepare(request)?;
         Ok(Reply {
             is_head: outgoing.method == Method::HEAD,
             answer: client.send(outgoing, limits),
             switch,
+            spare,
+            detour: None,
         })
     }
 
@@ -115,7 +121,8 @@ impl Proxy {
             let owned = OwnedHeaders::new();
             admit(&mut parts.headers, parts.version, &owned, &mut context);
         }
-        let endpoint = pick(endpoints).ok_or(ErrorKind::NoEndpoint)?;
+        let chosen = pick(endpoints).ok_or(ErrorKind::NoEndpoint)?;
+        let endpoint = &endpoints[chosen];
         context.record(|notes| {
             notes.upstream = Some(name.clone());
             notes.endpoint = Some(endpoint.label.clone());
@@ -178,6 +185,11 @@ impl Proxy {
             activity: settings.activity_timeout,
             deadline: context.deadline().into_iter().chain(own).min(),
         };
+        let spare = (endpoints.len() > 1).then(|| Spare {
+            backend: self.0.clone(),
+            record: context.record,
+            chosen,
+        });
         Ok(Prepared {
             client: endpoint.client.clone(),
             outgoing: Outgoing {
@@ -189,6 +201,7 @@ impl Proxy {
             },
             limits,
             switch,
+            spare,
         })
     }
 }
@@ -199,6 +212,7 @@ struct Prepared {
     outgoing: Outgoing,
     limits: Limits,
     switch: Option<Box<Switch>>,
+    spare: Option<Spare>,
 }
 
 pin_project_lite::pin_project! {
@@ -207,19 +221,33 @@ pin_project_lite::pin_project! {
         #[pin]
         answer: F,
         switch: Option<Box<Switch>>,
+        spare: Option<Spare>,
+        detour: Option<Detour>,
         is_head: bool,
     }
 }
 
 impl<F> Future for Reply<F>
 where
-    F: Future<Output = Result<Answer, Error>>,
+    F: Future<Output = Result<Answer, Unanswered>>,
 {
     type Output = Result<Response<Body>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        Poll::Ready(match ready!(this.answer.poll(cx))? {
+        let mut this = self.project();
+        let answer = loop {
+            if let Some(detour) = this.detour {
+                break ready!(detour.as_mut().poll(cx))?;
+            }
+            match ready!(this.answer.as_mut().poll(cx)) {
+                Ok(answer) => break answer,
+                Err(Unanswered { error, unsent }) => match (this.spare.take(), unsent) {
+                    (Some(spare), Some(unsent)) => *this.detour = Some(spare.detour(error, unsent)),
+                    _ => return Poll::Ready(Err(error)),
+                },
+            }
+        };
+        Poll::Ready(match answer {
             Answer::Body(mut response) => {
                 strip_response(response.headers_mut());
                 if *this.is_head {

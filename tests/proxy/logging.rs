@@ -1,7 +1,7 @@
 //! The access log, request ids and traces of a served gateway.
 #![cfg(feature = "tracing")]
 
-mod capture;
+pub mod capture;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

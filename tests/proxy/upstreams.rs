@@ -18,18 +18,18 @@ use axum::{
     http::HeaderMap,
     routing::{get, post},
 };
-use http::{Request, Response};
+use http::Request;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::Notify,
 };
-use tower::{Service, ServiceExt, layer::layer_fn, service_fn};
-use tower_gateway::{Body, Error, Gateway, Next, RequestContext, Route, Upstream};
+use tower::ServiceExt;
+use tower_gateway::{Body, Gateway, RequestContext, Route, Upstream};
 
 use crate::support::{
-    Recorder, axum_backend, connect, one_route, raw_backend, read_head, refusing, request, send,
-    serve, text, upstream,
+    Recorder, axum_backend, connect, one_route, raw_backend, read_head, request, send, serve, text,
+    upstream,
 };
 
 /// A backend that answers each request with the number of its connection, which it closes after one answer if asked to.
@@ -189,59 +189,6 @@ async fn all_endpoints_are_used_and_the_less_busy_one_is_preferred() {
         answers[10..].iter().all(|name| *name != busy),
         "{busy} is busy: {answers:?}"
     );
-}
-
-/// Sends a request without a body again for as long as nothing of it has reached a backend.
-fn try_again(
-    next: Next,
-) -> impl Service<Request<Body>, Response = Response<Body>, Error = Error, Future: Send> + Clone {
-    service_fn(move |request: Request<Body>| {
-        let mut next = next.clone();
-        async move {
-            let (parts, _) = request.into_parts();
-            for _ in 0..50 {
-                let copy = Request::from_parts(parts.clone(), Body::empty());
-                match next.call(copy).await {
-                    Err(error) if error.is_retryable() => {}
-                    other => return other,
-                }
-            }
-            next.call(Request::from_parts(parts, Body::empty())).await
-        }
-    })
-}
-
-#[tokio::test]
-async fn what_a_dead_endpoint_has_not_got_can_be_tried_again() {
-    let (recorder, alive) = Recorder::start().await;
-    let (_kept, dead) = refusing();
-    let both = || Upstream::http([format!("http://{alive}"), format!("http://{dead}")]).unwrap();
-
-    let plain = serve(one_route(Route::new("/a"), both())).await;
-    let mut statuses = Vec::new();
-    for _ in 0..60 {
-        statuses.push(send(plain, request("GET", "/a")).await.status().as_u16());
-    }
-    let good = statuses.iter().filter(|status| **status == 200).count();
-    assert!(
-        statuses.iter().all(|status| matches!(status, 200 | 502)),
-        "{statuses:?}"
-    );
-    assert_eq!(
-        recorder.requests().len(),
-        good,
-        "each came through once, or not at all"
-    );
-
-    let patient = serve(one_route(
-        Route::new("/a"),
-        both().layer(layer_fn(try_again)),
-    ))
-    .await;
-    for _ in 0..60 {
-        assert_eq!(send(patient, request("GET", "/a")).await.status(), 200);
-    }
-    assert_eq!(recorder.requests().len(), good + 60);
 }
 
 type Answers = Vec<io::Result<Vec<IpAddr>>>;
