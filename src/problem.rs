@@ -9,6 +9,8 @@
 //! assert_eq!(response.headers()["content-type"], "application/problem+json");
 //! ```
 
+pub(crate) mod grpc;
+
 use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;

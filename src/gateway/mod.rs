@@ -40,6 +40,10 @@ use pipeline::{Answer, Pipeline};
 /// It is always ready and never fails: what goes wrong is an `application/problem+json` answer. Clones share
 /// everything. It is a [`tower::Service`] and a [`hyper::service::Service`], for requests with any body of bytes.
 ///
+/// A gRPC client gets a gRPC status instead, with HTTP status 200: `UNAVAILABLE` when no backend could be reached or has
+/// room, or one broke off; `DEADLINE_EXCEEDED` for a timeout; `UNIMPLEMENTED` when no route takes the request;
+/// `RESOURCE_EXHAUSTED` over a body limit; else `INTERNAL`.
+///
 /// An axum router takes it by `fallback_service`, `route_service` and `nest_service`. The last one removes the nest's
 /// prefix from the path: routes, backends and logs are then about what is left, and no `X-Forwarded-Prefix` tells of the
 /// rest. `route_service("/api/{*rest}", gateway)` leaves the path whole. axum matches the path as it was sent; it is

@@ -15,7 +15,7 @@ use crate::{
     context::{Params, RequestContext},
     error::{Error, ErrorKind},
     observe::{ObserveFuture, ObserveLayer},
-    problem::Allow,
+    problem::{Allow, grpc},
     routing::{Facts, Outcome, RouteTable},
 };
 
@@ -45,6 +45,7 @@ impl Pipeline {
     /// What needs no waiting is done at once, so that the only future is the one that waits for the backend.
     pub(crate) fn run(&self, mut request: Request<Body>) -> Answer {
         let is_head = request.method() == Method::HEAD;
+        let is_grpc = grpc::is_grpc(&request);
         self.inside.door.greet(&mut request);
         let observation = self.observe.begin(&mut request);
         let reply = observation.in_scope(|| match &self.outer {
@@ -52,8 +53,13 @@ impl Pipeline {
             None => self.inside.open(request),
         });
         let inside = self.inside.clone();
+        let rescued = Rescued {
+            reply,
+            inside,
+            is_grpc,
+        };
         Answer {
-            reply: ObserveFuture::new(Rescued { reply, inside }, observation),
+            reply: ObserveFuture::new(rescued, observation),
             is_head,
         }
     }
@@ -82,6 +88,7 @@ impl Future for Answer {
 struct Rescued {
     reply: NextFuture,
     inside: Arc<Inside>,
+    is_grpc: bool,
 }
 
 impl Future for Rescued {
@@ -89,7 +96,11 @@ impl Future for Rescued {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let reply = ready!(Pin::new(&mut self.reply).poll(cx));
-        Poll::Ready(Ok(reply.unwrap_or_else(|error| self.inside.reject(error))))
+        let mut response = reply.unwrap_or_else(|error| self.inside.reject(error));
+        if self.is_grpc {
+            grpc::translate(&mut response);
+        }
+        Poll::Ready(Ok(response))
     }
 }
 

@@ -60,6 +60,7 @@ use crate::{
     context::RequestContext,
     error::{BoxError, Error},
     path::PathPolicy,
+    problem::grpc,
     upstream::{ForwardHeaders, OwnedHeaders, admit},
 };
 
@@ -73,7 +74,7 @@ use crate::{
 ///   afterwards if there was none.
 /// * Before a request goes to an upstream it loses its hop-by-hop fields (RFC 9110, section 7.6.1) and, unless it came
 ///   through a gateway, `Forwarded` and `X-Forwarded-*`, which anybody may have written.
-/// * An upstream that fails is an `application/problem+json` answer with a [`Rejection`](crate::Rejection) in its
+/// * An upstream that fails is an `application/problem+json` answer, or a gRPC status for a gRPC client, with a [`Rejection`](crate::Rejection) in its
 ///   extensions. The only errors are those of the service inside.
 #[derive(Clone)]
 pub struct RouterLayer(Arc<Table>);
@@ -111,7 +112,7 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        Route { answer: NextFuture, is_head: bool },
+        Route { answer: NextFuture, is_head: bool, is_grpc: bool },
         Inner { #[pin] answer: Oneshot<S, Request<B>> },
     }
 }
@@ -209,19 +210,22 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let way = match self.table.route(&mut request) {
+        let is_head = request.method() == Method::HEAD;
+        let is_grpc = grpc::is_grpc(&request);
+        let answer = match self.table.route(&mut request) {
             // A clone that has never been asked is asked, and the same one is called.
-            Ok(None) => Way::Inner {
-                answer: Oneshot::new(self.inner.clone(), request),
-            },
-            Ok(Some(route)) => Way::Route {
-                is_head: request.method() == Method::HEAD,
-                answer: route.call(clean(request.map(Body::new))),
-            },
-            Err(error) => Way::Route {
-                is_head: request.method() == Method::HEAD,
-                answer: NextFuture::ready(Err(error)),
-            },
+            Ok(None) => {
+                let answer = Oneshot::new(self.inner.clone(), request);
+                let way = Way::Inner { answer };
+                return RouterFuture { way };
+            }
+            Ok(Some(route)) => route.call(clean(request.map(Body::new))),
+            Err(error) => NextFuture::ready(Err(error)),
+        };
+        let way = Way::Route {
+            answer,
+            is_head,
+            is_grpc,
         };
         RouterFuture { way }
     }
@@ -285,9 +289,16 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().way.project() {
-            WayProjection::Route { answer, is_head } => {
+            WayProjection::Route {
+                answer,
+                is_head,
+                is_grpc,
+            } => {
                 let answer = ready!(Pin::new(answer).poll(cx));
                 let mut response = answer.unwrap_or_else(Error::into_response);
+                if *is_grpc {
+                    grpc::translate(&mut response);
+                }
                 if *is_head {
                     // hyper's HTTP/2 server would send a body that an in-process service or a rejection has.
                     *response.body_mut() = Body::empty();

@@ -1,5 +1,7 @@
 //! gRPC: tonic on both sides of the gateway, in all four forms.
 
+mod errors;
+
 use std::{
     convert::Infallible,
     future::Future,

@@ -99,7 +99,11 @@ impl Entry {
     fn is_bad(&self) -> bool {
         match self.outcome {
             Outcome::Broken | Outcome::Failed => true,
-            _ => self.error.is_some() && self.status.is_some_and(|status| status.is_server_error()),
+            // Not the answer's own status: gRPC has 200 for everything.
+            _ => {
+                let error = self.error.as_ref();
+                error.is_some_and(|error| error.status().is_server_error())
+            }
         }
     }
 }
