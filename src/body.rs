@@ -24,6 +24,10 @@ use crate::error::{BoxError, Error, ErrorKind};
 
 /// A request's or response's body. Frames pass one by one as they come: nothing is buffered, and the size hint, the
 /// end of the stream and the trailers are those of the body inside.
+///
+/// An error of a foreign body is the crate's [`Error`] if that is among its causes. Else it means that the client has left
+/// or broken the protocol ([`ClientGone`](ErrorKind::ClientGone), [`BadRequest`](ErrorKind::BadRequest)), or, in the
+/// answer of a layer or of a service in this process, that this one has failed ([`Internal`](ErrorKind::Internal)).
 #[derive(Default)]
 pub struct Body(Kind);
 
@@ -33,8 +37,12 @@ enum Kind {
     Empty,
     Full(Bytes),
     Incoming(Incoming),
-    Boxed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error> + Send>>),
+    /// Somebody else's, and whether it is an answer's.
+    Foreign(Boxed<BoxError>, bool),
+    Boxed(Boxed<Error>),
 }
+
+type Boxed<E> = Pin<Box<dyn http_body::Body<Data = Bytes, Error = E> + Send>>;
 
 impl Body {
     /// A body of no bytes.
@@ -61,7 +69,9 @@ impl Body {
             return Self::from(incoming);
         }
         match slot {
-            Some(body) if !body.is_end_stream() => Self::boxed(Foreign { body }),
+            Some(body) if !body.is_end_stream() => {
+                Self(Kind::Foreign(Box::pin(Foreign { body }), false))
+            }
             _ => Self::empty(),
         }
     }
@@ -72,6 +82,19 @@ impl Body {
         B: http_body::Body<Data = Bytes, Error = Error> + Send + 'static,
     {
         Self(Kind::Boxed(Box::pin(body)))
+    }
+
+    /// The body of an answer, whose failure is not the client's. One that is ours already has its own word for it.
+    pub(crate) fn of_answer<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        match Self::new(body).0 {
+            Kind::Foreign(body, _) => Self(Kind::Foreign(body, true)),
+            Kind::Incoming(body) => Self(Kind::Foreign(Box::pin(Foreign { body }), true)),
+            kind => Self(kind),
+        }
     }
 
     /// Holds a chunked HTTP/1 body to its grammar.
@@ -121,7 +144,7 @@ impl fmt::Debug for Body {
             Kind::Empty => "empty",
             Kind::Full(_) => "full",
             Kind::Incoming(_) => "incoming",
-            Kind::Boxed(_) => "boxed",
+            Kind::Foreign(..) | Kind::Boxed(_) => "boxed",
         };
         f.debug_tuple("Body").field(&kind).finish()
     }
@@ -143,7 +166,14 @@ impl http_body::Body for Body {
             },
             Kind::Incoming(body) => Pin::new(body)
                 .poll_frame(cx)
-                .map_err(|error| foreign_error(error.into())),
+                .map_err(|error| client_error(error.into())),
+            Kind::Foreign(body, is_answer) => body.as_mut().poll_frame(cx).map_err(|error| {
+                if *is_answer {
+                    Error::from_boxed(error)
+                } else {
+                    client_error(error)
+                }
+            }),
             Kind::Boxed(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -153,6 +183,7 @@ impl http_body::Body for Body {
             Kind::Empty => true,
             Kind::Full(_) => false,
             Kind::Incoming(body) => body.is_end_stream(),
+            Kind::Foreign(body, _) => body.is_end_stream(),
             Kind::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -162,13 +193,14 @@ impl http_body::Body for Body {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Incoming(body) => body.size_hint(),
+            Kind::Foreign(body, _) => body.size_hint(),
             Kind::Boxed(body) => body.size_hint(),
         }
     }
 }
 
 pin_project_lite::pin_project! {
-    /// A body of somebody else's, with its errors found or wrapped.
+    /// A body of somebody else's, with its errors boxed.
     struct Foreign<B> {
         #[pin]
         body: B,
@@ -181,16 +213,13 @@ where
     B::Error: Into<BoxError>,
 {
     type Data = Bytes;
-    type Error = Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.project()
-            .body
-            .poll_frame(cx)
-            .map_err(|error| foreign_error(error.into()))
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.project().body.poll_frame(cx).map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -203,7 +232,7 @@ where
 }
 
 /// What an error of a client's body means: over a limit, gone, or against the protocol.
-fn foreign_error(error: BoxError) -> Error {
+fn client_error(error: BoxError) -> Error {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
     let mut kind = None;
     while let Some(current) = next {

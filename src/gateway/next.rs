@@ -75,7 +75,7 @@ where
             let response = reply
                 .await
                 .map_err(|error| Error::from_boxed(error.into()))?;
-            Ok(response.map(Body::new))
+            Ok(response.map(Body::of_answer))
         })
     }
 }

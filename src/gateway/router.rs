@@ -306,7 +306,7 @@ where
                 Poll::Ready(Ok(response))
             }
             WayProjection::Inner { answer } => {
-                Poll::Ready(ready!(answer.poll(cx)).map(|response| response.map(Body::new)))
+                Poll::Ready(ready!(answer.poll(cx)).map(|response| response.map(Body::of_answer)))
             }
         }
     }

@@ -12,7 +12,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use tower::{Service, ServiceExt, layer::util::Identity, service_fn};
-use tower_gateway::{Body, Error, ErrorKind, Gateway, RequestContext, Route, Upstream};
+use tower_gateway::{Body, BoxError, Error, ErrorKind, Gateway, RequestContext, Route, Upstream};
 
 use crate::support::request;
 
@@ -114,4 +114,92 @@ async fn also_without_a_gateway() {
     let error = soon(silent).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Deadline);
     ends_late(service).await;
+}
+
+/// A body of nobody's making, which breaks after a chunk.
+fn breaks() -> StreamBody<impl futures_util::Stream<Item = Result<Frame<Bytes>, BoxError>>> {
+    let chunk = Ok(Frame::data(Bytes::from_static(b"chunk")));
+    StreamBody::new(stream::iter([chunk, Err("the disk is full".into())]))
+}
+
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn an_answer_that_breaks_is_not_the_clients_fault() {
+    use tower_gateway::RouterLayer;
+
+    let log = crate::logging::capture::Log::start();
+    let foreign =
+        service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(breaks())) });
+    let own = service_fn(|_: Request<Body>| async {
+        Ok::<_, Infallible>(Response::new(Body::new(breaks())))
+    });
+    // What a backend of its own says, as hyper tells it.
+    let backend = crate::support::raw_backend(|_, mut stream| async move {
+        crate::support::read_head(&mut stream).await;
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nchunk";
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head)
+            .await
+            .unwrap();
+    })
+    .await;
+    let relay = service_fn(move |_: Request<Body>| async move {
+        Ok::<_, Infallible>(crate::support::send(backend, request("GET", "/")).await)
+    });
+    let relay_own = service_fn(move |_: Request<Body>| async move {
+        let answer = crate::support::send(backend, request("GET", "/")).await;
+        Ok::<_, Infallible>(answer.map(Body::from))
+    });
+    // A layer around everything, and whose inside is a foreign service.
+    let routes = RouterLayer::builder().build().unwrap();
+    let upstreams = [
+        ("foreign", Upstream::service(foreign)),
+        ("own", Upstream::service(own)),
+        ("relay", Upstream::service(relay)),
+        ("relay_own", Upstream::service(relay_own)),
+        (
+            "limited",
+            Upstream::service(foreign)
+                .timeout(LIMIT)
+                .layer(Identity::new()),
+        ),
+        (
+            "router",
+            Upstream::service(tower::Layer::layer(&routes, foreign)),
+        ),
+    ];
+    for (name, upstream) in upstreams {
+        let gateway = crate::support::one_route(Route::new("/a"), upstream);
+        let answer = gateway.oneshot(request("GET", "/a")).await.unwrap();
+        let mut body = answer.into_body();
+        assert_eq!(
+            body.frame().await.unwrap().unwrap().into_data().unwrap(),
+            "chunk"
+        );
+        let error: Error = body.collect().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal, "{name}");
+        let access = log.next().await;
+        assert_eq!(
+            access.verdict(),
+            ["200", "broken", "Internal", "gateway"],
+            "{name}"
+        );
+    }
+
+    // A request's body that breaks is the client's still, also when it is what the answer is made of.
+    let echo = service_fn(|request: Request<Body>| async {
+        Ok::<_, Infallible>(Response::new(Body::new(
+            request.into_body().map_frame(|frame| frame),
+        )))
+    });
+    let gateway = crate::support::one_route(Route::new("/a"), Upstream::service(echo));
+    let asked = Request::post("/a")
+        .header("host", "t.example")
+        .body(breaks());
+    let answer = gateway.oneshot(asked.unwrap()).await.unwrap();
+    let error: Error = answer.into_body().collect().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ClientGone);
+    assert_eq!(
+        log.next().await.verdict(),
+        ["200", "broken", "ClientGone", "client"]
+    );
 }
