@@ -38,6 +38,7 @@ use crate::{
 /// | names are resolved again after | 30 s, or when no address worked |
 /// | `Host` | the endpoint's |
 /// | upgrades | `websocket` |
+/// | an upgraded connection is closed when silent for | 10 minutes |
 #[derive(Clone)]
 pub struct Upstream {
     target: Target,
@@ -267,10 +268,15 @@ impl Upstream {
         self.set(|this| this.settings.upgrades = protocols)
     }
 
-    /// How long an upgraded connection may be silent before it is closed. Default: no limit.
-    pub fn tunnel_idle_timeout(self, limit: Duration) -> Self {
-        self.positive("tunnel_idle_timeout", limit)
-            .set(|this| this.settings.tunnel_idle_timeout = Some(limit))
+    /// How long an upgraded connection may be silent in both directions before it is closed; `None`: as long as it likes.
+    /// Default: 10 minutes.
+    ///
+    /// Without a limit, a client that has vanished without a word holds two connections for ever. Most networks and
+    /// proxies forget a silent connection within one to ten minutes, so that whoever stays connected for long sends pings.
+    pub fn tunnel_idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
+        let limit = limit.into();
+        self.positive("tunnel_idle_timeout", limit.unwrap_or(Duration::MAX))
+            .set(|this| this.settings.tunnel_idle_timeout = limit)
     }
 
     /// Trusts only these authorities (PEM), instead of what the operating system trusts.
@@ -438,5 +444,26 @@ impl fmt::Debug for Upstream {
             Target::Service(_) => debug.field("service", &"in process"),
         };
         debug.finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tunnel_has_an_idle_limit_unless_it_is_taken_off() {
+        let upstream = || Upstream::http(["http://a"]).unwrap();
+        let minute = Duration::from_secs(60);
+        for (upstream, limit) in [
+            (upstream(), Some(10 * minute)),
+            (upstream().tunnel_idle_timeout(minute), Some(minute)),
+            (upstream().tunnel_idle_timeout(None), None),
+        ] {
+            assert_eq!(upstream.settings.tunnel_idle_timeout, limit);
+            assert!(upstream.ready("a").is_ok());
+        }
+        let zero = upstream().tunnel_idle_timeout(Duration::ZERO);
+        assert!(zero.ready("a").is_err());
     }
 }

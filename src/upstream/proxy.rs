@@ -60,7 +60,7 @@ impl Default for ProxySettings {
             activity_timeout: Some(Duration::from_secs(100)),
             timeout: None,
             upgrades: vec!["websocket".to_owned()],
-            tunnel_idle_timeout: None,
+            tunnel_idle_timeout: Some(Duration::from_secs(10 * 60)),
         }
     }
 }

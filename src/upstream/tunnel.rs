@@ -22,12 +22,19 @@ pub(super) async fn join<B>(client: OnUpgrade, backend: B, idle: Option<Duration
 where
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    let Ok(client) = client.await else {
-        return;
-    };
+    if let Ok(client) = client.await {
+        relay(TokioIo::new(client), backend, idle).await;
+    }
+}
+
+async fn relay<A, B>(client: A, backend: B, idle: Option<Duration>)
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
     let pulse = Pulse::new();
     let mut client = Pulsing {
-        io: TokioIo::new(client),
+        io: client,
         pulse: pulse.clone(),
     };
     let mut backend = Pulsing {
@@ -112,5 +119,37 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Pulsing<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_it_after_the_limit_or_never() {
+        for idle in [None, Some(HOUR)] {
+            let (mut client, from_client) = duplex(64);
+            let (mut backend, from_backend) = duplex(64);
+            let relayed = tokio::spawn(relay(from_client, from_backend, idle));
+            let begin = clock::now();
+            for _ in 0..3 {
+                tokio::time::sleep(HOUR - Duration::from_secs(1)).await;
+                client.write_all(b"a").await.unwrap();
+                assert_eq!(backend.read_u8().await.unwrap(), b'a');
+            }
+            let spoken = clock::now() - begin;
+            let silent = tokio::time::timeout(100 * HOUR, client.read(&mut [0])).await;
+            let lasted = clock::now() - begin;
+            assert_eq!(silent.is_ok(), idle.is_some());
+            assert_eq!(
+                lasted.as_secs(),
+                (spoken + idle.unwrap_or(100 * HOUR)).as_secs()
+            );
+            relayed.abort();
+        }
     }
 }
