@@ -18,7 +18,7 @@ use crate::{
     body::Body,
     client::{Address, Client, ClientConfig, ClientConnector, Protocol, Resolver},
     error::{BoxError, Error, ErrorKind},
-    upstream::{Endpoint, HostHeader, Proxy, ProxySettings},
+    upstream::{Endpoint, HostHeader, Proxy, ProxySettings, count_down},
 };
 
 /// A backend: one or more endpoints that serve the same, or a service in this process.
@@ -67,11 +67,14 @@ pub(crate) enum Ready {
 }
 
 impl Ready {
-    pub(crate) fn call(&self, request: Request<Body>) -> NextFuture {
+    pub(crate) fn call(&self, mut request: Request<Body>) -> NextFuture {
         match self {
-            Self::Proxy(proxy) => match proxy.call(request) {
-                Ok(reply) => NextFuture::new(reply),
-                Err(error) => NextFuture::ready(Err(error)),
+            Self::Proxy(proxy) => match count_down(&mut request).transpose() {
+                Some(answer) => NextFuture::ready(answer),
+                None => match proxy.call(request) {
+                    Ok(reply) => NextFuture::new(reply),
+                    Err(error) => NextFuture::ready(Err(error)),
+                },
             },
             Self::InProcess(service) => service.call(request),
             Self::Layered(next) => next.send(request),

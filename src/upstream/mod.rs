@@ -5,6 +5,7 @@ mod expect;
 mod failover;
 mod forwarded;
 mod hygiene;
+mod max_forwards;
 mod owned;
 mod proxy;
 mod tunnel;
@@ -17,6 +18,7 @@ pub use forwarded::{Action, ForwardHeaders};
 pub(crate) use hygiene::{
     OwnedHeaders, join_cookies, restore_upgrade, strip_request, strip_response,
 };
+pub(crate) use max_forwards::count_down;
 pub(crate) use proxy::{Proxy, ProxySettings, admit};
 pub(crate) use via::Via;
 

@@ -21,6 +21,7 @@ mod peers;
 mod pool;
 mod rewriting;
 mod router_layer;
+mod semantics;
 mod splitting;
 mod streams;
 mod support;
