@@ -50,3 +50,7 @@ pub use upstream::{Action as ForwardAction, ForwardHeaders, HostHeader};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/GUIDE.md")]
+struct Guide;
