@@ -250,7 +250,8 @@ impl From<ErrorKind> for Error {
     }
 }
 
-/// Left in the extensions of a response that the gateway made itself, for whoever observes: logs, metrics, tests.
+/// Left in the extensions of a response that the gateway made itself, for whoever observes: logs, metrics, tests. A
+/// backend's own error answers have none.
 #[derive(Clone, Debug)]
 pub struct Rejection(pub Error);
 
