@@ -24,6 +24,11 @@ use crate::error::{BoxError, Error, ErrorKind};
 
 /// A request's or response's body. Frames pass one by one as they come: nothing is buffered, and the size hint, the
 /// end of the stream and the trailers are those of the body inside.
+///
+/// Its errors are the crate's: [`BadRequest`](ErrorKind::BadRequest), [`BodyTooLarge`](ErrorKind::BodyTooLarge) and
+/// [`ClientGone`](ErrorKind::ClientGone) of a request's; [`Incomplete`](ErrorKind::Incomplete),
+/// [`Protocol`](ErrorKind::Protocol), [`Timeout`](ErrorKind::Timeout) and [`Deadline`](ErrorKind::Deadline) of an answer's.
+/// A server breaks off an answer whose body fails.
 #[derive(Default)]
 pub struct Body(Kind);
 

@@ -130,7 +130,7 @@ impl RouterLayer {
 }
 
 impl RouterLayerBuilder {
-    /// A backend under a name.
+    /// A backend under a name, for routes and logs. Each name is given once.
     pub fn upstream(mut self, name: impl Into<String>, upstream: Upstream) -> Self {
         self.assembly.upstreams.push((name.into(), upstream));
         self
@@ -142,7 +142,7 @@ impl RouterLayerBuilder {
         self
     }
 
-    /// What is allowed in a path.
+    /// What is allowed in a path; what is not is answered with 400. Default: [`PathPolicy::new`].
     pub fn path_policy(mut self, path: PathPolicy) -> Self {
         self.path = path;
         self
