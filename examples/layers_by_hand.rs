@@ -17,15 +17,11 @@
 
 mod support;
 
-use std::{convert::Infallible, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use axum::{Router, extract::Path, routing::get};
 use http::{HeaderMap, HeaderValue, Request, Response};
-use hyper::body::Incoming;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-};
+use hyper::{body::Incoming, service::service_fn};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_gateway::{Body, BoxError, Error, Route, RouterLayer, Upstream};
 
@@ -62,31 +58,12 @@ async fn main() -> Result<ExitCode, BoxError> {
 
     let listener = support::front().await?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move {
-        loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    eprintln!("accept: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            };
-            // Clones of the stack share the limit of 2. An error would make hyper close the connection, so it becomes
-            // an answer here.
-            let service = service.clone();
-            let service = hyper::service::service_fn(move |request| {
-                let answer = service.clone().oneshot(request);
-                async { Ok::<_, Infallible>(answer.await.unwrap_or_else(refuse)) }
-            });
-            tokio::spawn(async move {
-                let server = auto::Builder::new(TokioExecutor::new());
-                let _ = server
-                    .serve_connection_with_upgrades(TokioIo::new(stream), service)
-                    .await;
-            });
-        }
+    // Clones of the stack share the limit of 2. An error would make hyper close the connection, so it becomes an answer.
+    let service = service_fn(move |request| {
+        let answer = service.clone().oneshot(request);
+        async { Ok(answer.await.unwrap_or_else(refuse)) }
     });
+    tokio::spawn(support::serve(listener, service));
 
     let (hello, sleep) = (
         format!("http://{address}/hello"),

@@ -18,7 +18,10 @@ use axum::{Router, routing::get};
 use bytes::Bytes;
 use http::{Request, Version};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
+use hyper::{
+    body::Incoming,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -100,21 +103,14 @@ async fn serve(listener: TcpListener, gateway: Gateway, mut stopped: oneshot::Re
     let graceful = GracefulShutdown::new();
     loop {
         let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    eprintln!("accept: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
+            accepted = support::accept(&listener) => accepted,
             _ = &mut stopped => break,
         };
         // The gateway is a hyper service by itself; the closure is there to tell it who the client is.
         let gateway = gateway.clone();
-        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            hyper::service::Service::call(&gateway, request)
+            gateway.call(request)
         });
         // With upgrades, or WebSocket does not get through.
         let connection = server

@@ -25,9 +25,11 @@ use crate::error::{BoxError, Error, ErrorKind};
 /// A request's or response's body. Frames pass one by one as they come: nothing is buffered, and the size hint, the
 /// end of the stream and the trailers are those of the body inside.
 ///
-/// An error of a foreign body is the crate's [`Error`] if that is among its causes. Else it means that the client has left
-/// or broken the protocol ([`ClientGone`](ErrorKind::ClientGone), [`BadRequest`](ErrorKind::BadRequest)), or, in the
-/// answer of a layer or of a service in this process, that this one has failed ([`Internal`](ErrorKind::Internal)).
+/// Its errors are the crate's: [`BadRequest`](ErrorKind::BadRequest), [`BodyTooLarge`](ErrorKind::BodyTooLarge) and
+/// [`ClientGone`](ErrorKind::ClientGone) of a request's; [`Incomplete`](ErrorKind::Incomplete),
+/// [`Protocol`](ErrorKind::Protocol), [`Timeout`](ErrorKind::Timeout) and [`Deadline`](ErrorKind::Deadline) of an answer's,
+/// and [`Internal`](ErrorKind::Internal) when a layer or a service in this process made it. A server breaks off an answer
+/// whose body fails.
 #[derive(Default)]
 pub struct Body(Kind);
 

@@ -51,27 +51,30 @@ impl RequestContext {
         Self::default()
     }
 
-    /// The address of whoever opened the connection, as the server knows it.
+    /// The address of whoever opened the connection, as [the server](crate::GatewayBuilder::peer_addr) tells it; `None` if
+    /// it does not.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
     }
 
-    /// The client's address: the peer's, or, behind trusted proxies, the one that the last of them saw.
+    /// The client's address: the peer's, or, behind [trusted proxies](crate::GatewayBuilder::trust_proxies), the one that
+    /// the outermost of them saw. `None` if the peer's is not known.
     pub fn client_ip(&self) -> Option<IpAddr> {
         self.client_ip
     }
 
-    /// Whether the peer is one of the trusted proxies.
+    /// Whether the peer is one of the trusted proxies. Without a gateway: `false`.
     pub fn peer_is_trusted(&self) -> bool {
         self.peer_is_trusted
     }
 
-    /// The scheme that the client used.
+    /// The scheme that the client used, `http` or `https`; `None` without a gateway.
     pub fn scheme(&self) -> Option<&Scheme> {
         self.scheme.as_ref()
     }
 
-    /// The host, with a port if there was one, that the client asked for.
+    /// The host, with a port if there was one, that the client asked for, or that a trusted proxy reports. `None` for
+    /// HTTP/1.0 without `Host`.
     pub fn authority(&self) -> Option<&str> {
         text(self.authority.as_ref()?)
     }
@@ -85,12 +88,13 @@ impl RequestContext {
         }
     }
 
-    /// The request's id: the one that a trusted peer sent, or a new one.
+    /// The request's id: the one that a trusted peer sent, or a new one; `None` when
+    /// [there shall be none](crate::ObserveLayer::request_id).
     pub fn request_id(&self) -> Option<&str> {
         text(self.request_id.as_ref()?)
     }
 
-    /// The name of the route that took the request; `None` before the match.
+    /// The [name](crate::Route::name) of the route that took the request; `None` before the match.
     pub fn route(&self) -> Option<&str> {
         self.route.as_deref()
     }
@@ -105,12 +109,14 @@ impl RequestContext {
         &self.params
     }
 
-    /// The moment by which the answer has to be whole.
+    /// The moment by which the answer has to be whole: the earliest of the route's timeout and those of the layers. `None`:
+    /// there is none. An upstream's own timeout is not known in front of it.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// Moves the deadline forward: it can get earlier, never later.
+    /// Moves the deadline forward: it can get earlier, never later. What is sent afterwards is held to it: 504, or a broken
+    /// body.
     pub fn limit_deadline(&mut self, deadline: Instant) {
         self.deadline = Some(
             self.deadline

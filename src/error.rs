@@ -52,6 +52,9 @@ macro_rules! kinds {
         pub enum ErrorKind { $($(#[$doc])* $name,)* }
 
         impl ErrorKind {
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$name,)*];
+
             /// The side that is to blame.
             pub fn origin(self) -> Origin {
                 match self { $(Self::$name => Origin::$origin,)* }
@@ -250,7 +253,8 @@ impl From<ErrorKind> for Error {
     }
 }
 
-/// Left in the extensions of a response that the gateway made itself, for whoever observes: logs, metrics, tests.
+/// Left in the extensions of a response that the gateway made itself, for whoever observes: logs, metrics, tests. A
+/// backend's own error answers have none.
 #[derive(Clone, Debug)]
 pub struct Rejection(pub Error);
 
@@ -299,6 +303,26 @@ mod tests {
             let error = Error::from_boxed(error);
             assert_eq!(error.kind(), kind);
             assert!(std::error::Error::source(&error).is_some());
+        }
+    }
+
+    #[test]
+    fn the_guide_has_each_kind_as_it_is() {
+        let guide = include_str!("../docs/GUIDE.md");
+        for kind in ErrorKind::ALL {
+            let row = guide
+                .lines()
+                .find(|line| line.starts_with(&format!("| `{kind:?}` |")))
+                .unwrap_or_else(|| panic!("{kind:?} is missing"));
+            let cells: Vec<_> = row
+                .split('|')
+                .map(|cell| cell.trim().to_lowercase())
+                .collect();
+            let origin = format!("{:?}", kind.origin()).to_lowercase();
+            let proxy = kind.proxy_status();
+            let proxy = proxy.map_or("–".to_owned(), |name| format!("`{name}`"));
+            assert!(cells[2].starts_with(kind.status().as_str()), "{row}");
+            assert_eq!([&cells[3], &cells[4]], [&origin, &proxy], "{row}");
         }
     }
 

@@ -1,7 +1,14 @@
 //! An embeddable API gateway made of tower layers: the one front door for many backends.
 //!
 //! A [`Gateway`] routes each request to the right backend by what it is (path, host, method, headers, query) and passes
-//! it on over HTTP/1.1 or HTTP/2, WebSocket included. It is a service that any hyper or axum server mounts.
+//! it on over HTTP/1.1 or HTTP/2, WebSocket and gRPC included. It is a service that any hyper or axum server mounts.
+//!
+//! ```text
+//! client ─▶ door ────────────▶ your layers ─▶ match ─▶ route ────────────▶ upstream ─────────▶ backend
+//!           observe, check,                            body limit, timeout, your layers,
+//!           canonical path,                            your layers,         balance, pool,
+//!           own headers                                rewrite, split       forward
+//! ```
 //!
 //! ```no_run
 //! use tower_gateway::{Gateway, Route, Upstream};
@@ -15,6 +22,30 @@
 //!     .build()?;
 //! # let _ = gateway; Ok(()) }
 //! ```
+//!
+//! # Where to look
+//!
+//! | for | see |
+//! |---|---|
+//! | settings and defaults | [`GatewayBuilder`], [`Route`], [`Upstream`] |
+//! | patterns, predicates, which route wins | [`routing`] |
+//! | templates | [`routing::Rewrite`] |
+//! | routing as a tower layer | [`router`] |
+//! | status codes | [`ErrorKind`] |
+//! | request ids, trace context, the access log | [`observe`] |
+//! | layers of your own | [`Next`], [`RequestContext`], [`Problem`] |
+//!
+//! A recipe for each thing stands in the guide, `docs/GUIDE.md`.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `http2` | yes | HTTP/2 to backends |
+//! | `tls` | yes | TLS to backends |
+//! | `tracing` | yes | a span and an access-log event for each request |
+//! | `webpki-roots` | no | the web's roots, compiled in |
+//! | `cors` `compression` `decompression` `catch-panic` `sensitive-headers` | no | these layers of tower-http |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))] // a test fails by panicking
@@ -50,3 +81,7 @@ pub use upstream::{Action as ForwardAction, ForwardHeaders, HostHeader};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/GUIDE.md")]
+struct Guide;

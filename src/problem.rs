@@ -39,19 +39,20 @@ impl Problem {
         }
     }
 
-    /// The type: a URI that identifies the kind of problem (RFC 9457, section 3.1.1).
+    /// The type: a URI that identifies the kind of problem (RFC 9457, section 3.1.1). Default: `about:blank`.
     pub fn with_type(mut self, uri: impl Into<Cow<'static, str>>) -> Self {
         self.kind = uri.into();
         self
     }
 
-    /// The title: the same for every occurrence of a type.
+    /// The title: the same for every occurrence of a type. Default: the status's reason phrase.
     pub fn with_title(mut self, title: impl Into<Cow<'static, str>>) -> Self {
         self.title = title.into();
         self
     }
 
     /// The detail: what the client can do about this occurrence. Keep the gateway's inside out of it.
+    /// Default: none.
     pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.detail = Some(detail.into());
         self

@@ -1,18 +1,21 @@
 //! What the examples share: servers on loopback, and a small client for `--check`.
 #![allow(dead_code, reason = "each example uses a part of it")]
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{convert::Infallible, net::SocketAddr, process::ExitCode, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, header};
+use http::{HeaderMap, Request, Response, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::{
+    body::Incoming,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
 use tokio::net::{TcpListener, TcpStream};
-use tower_gateway::{BoxError, Gateway};
+use tower_gateway::{Body, BoxError};
 
 /// Serves a backend on a free port of this machine, until the program ends.
 pub async fn backend(app: axum::Router) -> Result<SocketAddr, BoxError> {
@@ -36,21 +39,32 @@ pub async fn front() -> Result<TcpListener, BoxError> {
     Ok(TcpListener::bind("127.0.0.1:0").await?)
 }
 
-/// Serves a gateway to all who connect, over HTTP/1.1 and HTTP/2, and tells it who they are.
-pub async fn serve(listener: TcpListener, gateway: Gateway) {
+/// The next connection. Out of file descriptors, most likely, `accept` fails: those who leave make room.
+pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
             Err(error) => {
                 eprintln!("accept: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                continue;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-        };
-        let gateway = gateway.clone();
-        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        }
+    }
+}
+
+/// Serves a gateway, or another hyper service, to all who connect, over HTTP/1.1 and HTTP/2, and tells it who they are.
+pub async fn serve<S>(listener: TcpListener, service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
+    loop {
+        let (stream, peer) = accept(&listener).await;
+        let service = service.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            hyper::service::Service::call(&gateway, request)
+            service.call(request)
         });
         tokio::spawn(async move {
             let server = auto::Builder::new(TokioExecutor::new());

@@ -24,6 +24,21 @@ use crate::{
 };
 
 /// Takes upstreams, routes, layers and settings, and makes a [`Gateway`] of them.
+///
+/// | setting | default |
+/// |---|---|
+/// | [`name`](Self::name) | a random one |
+/// | [`peer_addr`](Self::peer_addr) | a bare [`SocketAddr`] among the request's extensions |
+/// | [`is_tls`](Self::is_tls) | what the request's URI says |
+/// | [`trust_proxies`](Self::trust_proxies) | none |
+/// | [`forward_headers`](Self::forward_headers) | `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` are set |
+/// | [`path_policy`](Self::path_policy) | [`PathPolicy::new`] |
+/// | [`body_limit`](Self::body_limit) | none |
+/// | [`observe`](Self::observe) | [`ObserveLayer::new`] |
+/// | [`proxy_status`](Self::proxy_status) | off |
+///
+/// A setting that is given twice counts as it was given last; upstreams, routes, layers, trusted proxies and own headers
+/// are added to those there are.
 #[derive(Default)]
 pub struct GatewayBuilder {
     name: Option<String>,
@@ -43,13 +58,14 @@ pub struct GatewayBuilder {
 
 impl GatewayBuilder {
     /// The gateway's name in `Via` and `Proxy-Status`, the same for all instances of it and for no other gateway on
-    /// the way: a request that carries it is answered with 508. Default: a random one.
+    /// the way: a request that carries it is answered with 508 (RFC 9110, section 7.6.3). Letters, digits and `-._~`.
+    /// Default: a random one.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// A backend under a name.
+    /// A backend under a name, for routes and logs. Each name is given once.
     pub fn upstream(mut self, name: impl Into<String>, upstream: Upstream) -> Self {
         self.assembly.upstreams.push((name.into(), upstream));
         self
@@ -62,7 +78,8 @@ impl GatewayBuilder {
     }
 
     /// Wraps all routes in a layer, behind the door's checks and before the match; the first one added is the
-    /// outermost.
+    /// outermost. The layer is applied once, so what its service shares among clones is shared by all requests. Its
+    /// errors become answers: see [`Error::from_boxed`](crate::Error::from_boxed).
     pub fn layer<L, B>(mut self, layer: L) -> Self
     where
         L: Layer<Next> + Send + Sync + 'static,
@@ -78,7 +95,7 @@ impl GatewayBuilder {
 
     /// Where the server puts the peer's address. For axum:
     /// `|extensions| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)`. Default: a bare [`SocketAddr`]
-    /// in the extensions, if there is one.
+    /// in the extensions, if there is one. Without an address backends are told of no client, and nobody is trusted.
     pub fn peer_addr(
         mut self,
         peer: impl Fn(&Extensions) -> Option<SocketAddr> + Send + Sync + 'static,
@@ -87,20 +104,24 @@ impl GatewayBuilder {
         self
     }
 
-    /// Whether the client's connection is encrypted, for `X-Forwarded-Proto`. Default: what the request's URI says,
-    /// or not.
+    /// Whether the client's connection is encrypted, for `X-Forwarded-Proto` and [`RequestContext::scheme`]. A trusted
+    /// proxy knows better. Default: what the request's URI says, as that of HTTP/2 does; else `http`.
+    ///
+    /// [`RequestContext::scheme`]: crate::RequestContext::scheme
     pub fn is_tls(mut self, tls: impl Fn(&Extensions) -> bool + Send + Sync + 'static) -> Self {
         self.tls = Some(Box::new(tls));
         self
     }
 
-    /// Proxies in front of the gateway that are believed, as addresses or networks (`10.0.0.0/8`). Default: none.
+    /// Proxies in front of the gateway, as addresses or networks (`10.0.0.0/8`, `fd00::/8`). They are believed about the
+    /// client, its scheme and host, and its request id; of the addresses that they report, the first one from the right
+    /// that is not trusted is the client's, among the last 32. What else is reported is removed. Default: none.
     pub fn trust_proxies<T: Into<String>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
         self.trusted.extend(networks.into_iter().map(Into::into));
         self
     }
 
-    /// Reads `Forwarded` (RFC 7239) of trusted proxies instead of `X-Forwarded-*`.
+    /// Reads `Forwarded` (RFC 7239) of trusted proxies instead of `X-Forwarded-*`, never both. Default: `X-Forwarded-*`.
     pub fn read_forwarded(mut self) -> Self {
         self.reads_forwarded = true;
         self
@@ -112,7 +133,8 @@ impl GatewayBuilder {
         self
     }
 
-    /// What is allowed in a path.
+    /// What is allowed in a path; what is not is answered with 400. Default: [`PathPolicy::new`], slashes merged,
+    /// encoded slashes refused.
     pub fn path_policy(mut self, path: PathPolicy) -> Self {
         self.path = Some(path);
         self
@@ -127,7 +149,8 @@ impl GatewayBuilder {
     }
 
     /// A header that only the gateway's layers set for backends: what a client sends under this name, in any spelling
-    /// with `_`, is removed at the door.
+    /// with `_`, is removed at the door, trusted proxies or not. Default: `Forwarded`, `X-Real-IP`, `X-Forwarded-*`
+    /// (kept from trusted proxies), and those of [`ObserveLayer`].
     pub fn own_header(mut self, name: HeaderName) -> Self {
         self.owned.push(name);
         self
@@ -139,7 +162,8 @@ impl GatewayBuilder {
         self
     }
 
-    /// Says in `Proxy-Status` (RFC 9209) what went wrong. Default: off.
+    /// Says in `Proxy-Status` (RFC 9209) what went wrong, with the gateway's [`name`](Self::name) and
+    /// [`ErrorKind::proxy_status`](crate::ErrorKind::proxy_status). Default: off.
     pub fn proxy_status(mut self, on: bool) -> Self {
         self.proxy_status = on;
         self

@@ -52,7 +52,7 @@ use pipeline::{Answer, Pipeline};
 #[derive(Clone)]
 pub struct Gateway(Arc<Pipeline>);
 
-/// The answer of a [`Gateway`], on its way.
+/// The answer of a [`Gateway`], on its way. Dropped before it is done, it ends the request to the backend.
 pub struct GatewayFuture(Answer);
 
 impl Gateway {
@@ -65,7 +65,8 @@ impl Gateway {
         Self(Arc::new(pipeline))
     }
 
-    /// The order in which a request goes through the gateway, for people to read.
+    /// The order in which a request goes through the gateway, for people to read: the door's line, then one for each
+    /// route. Its form may change between versions.
     pub fn pipeline(&self) -> &str {
         &self.0.plan
     }

@@ -24,7 +24,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Next(Arc<dyn Erased>);
 
-/// The future of [`Next`].
+/// The future of [`Next`]. Dropped before it is done, it ends the request to the backend.
 pub struct NextFuture(Reply);
 
 type Reply = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;

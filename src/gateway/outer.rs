@@ -65,6 +65,7 @@ impl fmt::Display for Outer {
 /// Settings that come with a feature of tower-http.
 impl GatewayBuilder {
     /// Answers 500 when a layer or a service in this process panics, instead of closing the connection.
+    /// Default: off.
     #[cfg(feature = "catch-panic")]
     pub fn catch_panic(mut self) -> Self {
         use crate::{Body, Error, ErrorKind};
@@ -77,7 +78,8 @@ impl GatewayBuilder {
     }
 
     /// Compresses answers for clients that accept it, except those that say `Cache-Control: no-transform` (RFC 9110,
-    /// section 7.7). A strong `ETag` becomes a weak one, since the bytes are others (section 8.8.3).
+    /// section 7.7). A strong `ETag` becomes a weak one, since the bytes are others (section 8.8.3). Small answers, images,
+    /// gRPC and server-sent events are left alone, whatever the layer's own predicate says. Default: off.
     #[cfg(feature = "compression")]
     pub fn compression(mut self, layer: tower_http::compression::CompressionLayer) -> Self {
         use tower_http::compression::predicate::{DefaultPredicate, Predicate};
@@ -89,7 +91,8 @@ impl GatewayBuilder {
         self
     }
 
-    /// Marks these headers of requests and responses as sensitive, so that they are not shown.
+    /// Marks these headers of requests and responses as sensitive ([`http::HeaderValue::is_sensitive`]), so that they are
+    /// not shown. Default: none.
     #[cfg(feature = "sensitive-headers")]
     pub fn sensitive_headers(mut self, names: impl IntoIterator<Item = http::HeaderName>) -> Self {
         let layer = tower_http::sensitive_headers::SetSensitiveHeadersLayer::new(names);
@@ -97,14 +100,15 @@ impl GatewayBuilder {
         self
     }
 
-    /// Answers CORS preflights and adds the CORS headers, to refusals as well.
+    /// Answers CORS preflights and adds the CORS headers, to refusals as well. A backend's own are replaced. Default: off.
     #[cfg(feature = "cors")]
     pub fn cors(mut self, layer: tower_http::cors::CorsLayer) -> Self {
         self.outer.at(CORS, "cors").push(layer);
         self
     }
 
-    /// Decompresses request bodies. The [body limit](Self::body_limit) counts what comes out.
+    /// Decompresses request bodies. The [body limit](Self::body_limit) counts what comes out. Default: off, backends get
+    /// bodies as clients sent them.
     #[cfg(feature = "decompression")]
     pub fn decompression(
         mut self,

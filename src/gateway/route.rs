@@ -15,6 +15,18 @@ use crate::{
 
 /// Which requests are taken, where they go, and what is done to them.
 ///
+/// | setting | default |
+/// |---|---|
+/// | methods, hosts, header and query predicates | any |
+/// | [`order`](Self::order) | 0 |
+/// | [`name`](Self::name) | the path |
+/// | [`sticky`](Self::sticky) | at random, by weight |
+/// | [`body_limit`](Self::body_limit) | the gateway's |
+/// | [`timeout`](Self::timeout) | none |
+///
+/// Nothing is checked before [`build`](crate::GatewayBuilder::build), which reports each mistake with the route's name.
+/// Clones are independent.
+///
 /// ```
 /// use tower_gateway::Route;
 ///
@@ -47,7 +59,8 @@ macro_rules! with_method {
 }
 
 impl Route {
-    /// Takes requests for this path, with any method: `/users`, `/users/{id}`, `/files/{*rest}`.
+    /// Takes requests for this path, with any method: `/users`, `/users/{id}`, `/files/{*rest}`. See
+    /// [`PathPattern`](crate::routing::PathPattern).
     pub fn new(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -68,48 +81,51 @@ impl Route {
 
     with_method!(get: GET, post: POST, put: PUT, patch: PATCH, delete: DELETE, head: HEAD, options: OPTIONS);
 
-    /// Takes one more method. `HEAD` is served by `GET` routes.
+    /// Takes only this method, or one more; others get 405 if no other route has them. `HEAD` is served by `GET` routes
+    /// (RFC 9110, section 9.3.2). Default: any.
     pub fn method(mut self, method: Method) -> Self {
         self.methods.push(method);
         self
     }
 
-    /// Takes only this host, or one more: `shop.example.com`, `*.example.com`. A port does not matter.
+    /// Takes only this host, or one more: `shop.example.com`, `*.example.com`. Case and port do not matter. See
+    /// [`HostPattern`](crate::routing::HostPattern). Default: any, and requests without a host.
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.hosts.push(host.into());
         self
     }
 
-    /// Takes only requests with such a header field.
+    /// Takes only requests with such a header field. Several have to hold together.
     pub fn header(mut self, header: HeaderMatch) -> Self {
         self.headers.push(header);
         self
     }
 
-    /// Takes only requests with such a query parameter.
+    /// Takes only requests with such a query parameter. Several have to hold together.
     pub fn query(mut self, query: QueryMatch) -> Self {
         self.queries.push(query);
         self
     }
 
-    /// Comes before every route of a higher order, however specific. Default: 0.
+    /// Comes before every route of a higher order, however specific; it may be negative. Default: 0.
     pub fn order(mut self, order: i32) -> Self {
         self.order = order;
         self
     }
 
-    /// The name in logs and errors. Default: the path.
+    /// The name in logs, errors and [`RequestContext::route`](crate::RequestContext::route). Default: the path.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Sends the requests to this upstream.
+    /// Sends the requests to this upstream. Named more than once, they share the requests equally.
     pub fn to(self, upstream: impl Into<String>) -> Self {
         self.split([(upstream.into(), 1)])
     }
 
-    /// Shares the requests among upstreams by weight. A weight of 0 takes nothing.
+    /// Shares the requests among upstreams by weight; the sum may be anything above 0. A weight of 0 takes nothing.
+    /// Upstreams are added to those that the route has; each is named once.
     pub fn split<N: Into<String>>(mut self, targets: impl IntoIterator<Item = (N, u32)>) -> Self {
         self.targets.extend(
             targets
@@ -119,23 +135,26 @@ impl Route {
         self
     }
 
-    /// Sends requests with the same key to the same upstream of a split. Without a key: at random.
+    /// Sends requests with the same key to the same upstream of a split, in every process. Requests without the key are
+    /// sent at random. Default: all are.
     pub fn sticky(mut self, key: StickyKey) -> Self {
         self.sticky = Some(key);
         self
     }
 
-    /// Takes this prefix off the path, and tells the backend in `X-Forwarded-Prefix`.
+    /// Takes this prefix off the path, and tells the backend in `X-Forwarded-Prefix`. See
+    /// [`Rewrite::strip_prefix`].
     pub fn strip_prefix(self, prefix: impl Into<String>) -> Self {
         self.rewrite(|rewrite| rewrite.strip_prefix(prefix))
     }
 
-    /// Puts this prefix in front of the path.
+    /// Puts this prefix, a template, in front of the path, behind [`strip_prefix`](Self::strip_prefix).
     pub fn add_prefix(self, prefix: impl Into<String>) -> Self {
         self.rewrite(|rewrite| rewrite.add_prefix(prefix))
     }
 
-    /// Writes the path anew: `/v2/{id}/{*rest}`.
+    /// Writes the path anew, from a template: `/v2/{id}/{*rest}`. The query stays. It excludes the two prefixes; a value
+    /// that is missing, or does not fit into a path, is answered with 400.
     pub fn rewrite_path(self, template: impl Into<String>) -> Self {
         self.rewrite(|rewrite| rewrite.path(template))
     }
@@ -153,13 +172,16 @@ impl Route {
         self
     }
 
-    /// How long a request may take as a whole, then 504. Default: no limit.
+    /// How long a request may take as a whole, the route's layers and its answer's body included; then 504, or a broken
+    /// body when the head is out. Not 0. Default: no limit.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
         self
     }
 
-    /// Wraps the route in a layer; the first one added is the outermost.
+    /// Wraps the route in a layer, behind the match, body limit and timeout, and before rewriting; the first one added is
+    /// the outermost. The layer is applied once, when the gateway is built. Its errors become answers: see
+    /// [`Error::from_boxed`](crate::Error::from_boxed).
     pub fn layer<L, B>(mut self, layer: L) -> Self
     where
         L: Layer<Next> + Send + Sync + 'static,

@@ -74,8 +74,8 @@ use crate::{
 ///   afterwards if there was none.
 /// * Before a request goes to an upstream it loses its hop-by-hop fields (RFC 9110, section 7.6.1) and, unless it came
 ///   through a gateway, `Forwarded` and `X-Forwarded-*`, which anybody may have written.
-/// * An upstream that fails is an `application/problem+json` answer, or a gRPC status for a gRPC client, with a [`Rejection`](crate::Rejection) in its
-///   extensions. The only errors are those of the service inside.
+/// * An upstream that fails is an `application/problem+json` answer, or a gRPC status for a gRPC client, with a
+///   [`Rejection`](crate::Rejection) in its extensions. The only errors are those of the service inside.
 #[derive(Clone)]
 pub struct RouterLayer(Arc<Table>);
 
@@ -131,7 +131,7 @@ impl RouterLayer {
 }
 
 impl RouterLayerBuilder {
-    /// A backend under a name.
+    /// A backend under a name, for routes and logs. Each name is given once.
     pub fn upstream(mut self, name: impl Into<String>, upstream: Upstream) -> Self {
         self.assembly.upstreams.push((name.into(), upstream));
         self
@@ -143,7 +143,7 @@ impl RouterLayerBuilder {
         self
     }
 
-    /// What is allowed in a path.
+    /// What is allowed in a path; what is not is answered with 400. Default: [`PathPolicy::new`].
     pub fn path_policy(mut self, path: PathPolicy) -> Self {
         self.path = path;
         self

@@ -24,7 +24,7 @@ use crate::{
 /// A backend: one or more endpoints that serve the same, or a service in this process.
 ///
 /// It is a tower service by itself; under a name it becomes part of a [`Gateway`](crate::Gateway). Clones share the
-/// connections, until a setting is changed.
+/// connections, until a setting is changed. A setting of 0 is a mistake that `build` reports.
 ///
 /// | setting | default |
 /// |---|---|
@@ -146,12 +146,14 @@ impl Upstream {
         }
     }
 
-    /// HTTP/1.1 only, whatever the endpoint offers.
+    /// HTTP/1.1 only, whatever the endpoint offers. What WebSocket backends behind TLS need if they offer HTTP/2 as well.
+    /// Default: HTTP/1.1 in clear, what ALPN says over TLS.
     pub fn http1_only(self) -> Self {
         self.set(|this| this.config.protocol = Protocol::Http1)
     }
 
-    /// HTTP/2 only: by ALPN over TLS, with prior knowledge in clear. What gRPC backends need.
+    /// HTTP/2 only: by ALPN over TLS, with prior knowledge in clear (RFC 9113, section 3.3). What gRPC backends need. A
+    /// backend that does not speak it is a 502.
     #[cfg(feature = "http2")]
     pub fn http2_only(self) -> Self {
         self.set(|this| this.config.protocol = Protocol::Http2)
@@ -184,7 +186,8 @@ impl Upstream {
             .set(|this| this.settings.timeout = Some(limit))
     }
 
-    /// The most connections to an endpoint from one runtime. Default: 1024.
+    /// The most connections to an endpoint from one runtime, at least 1; further requests [wait](Self::waiting). HTTP/2
+    /// connections carry several. Default: 1024.
     pub fn max_connections(mut self, most: usize) -> Self {
         match NonZeroUsize::new(most) {
             Some(most) => self.config.max_connections = most,
@@ -195,7 +198,8 @@ impl Upstream {
         self.set(|_| {})
     }
 
-    /// How many requests may wait for a connection, and for how long; the others get 503. Default: 1024, 5 s.
+    /// How many requests may wait for a connection to an endpoint at the cap, from one runtime, and for how long; the
+    /// others get 503. Default: 1024, 5 s.
     pub fn waiting(self, most: usize, limit: Duration) -> Self {
         self.positive("waiting", limit).set(|this| {
             this.config.max_waiting = most;
@@ -216,7 +220,8 @@ impl Upstream {
             .set(|this| this.config.max_age = Some(limit))
     }
 
-    /// The most streams on one HTTP/2 connection, if the backend allows as many. Default: 100.
+    /// The most requests at a time on one HTTP/2 connection, at least 1, if the backend allows as many; then one more
+    /// connection is opened. Default: 100.
     #[cfg(feature = "http2")]
     pub fn max_streams(mut self, most: usize) -> Self {
         match NonZeroUsize::new(most) {
@@ -245,13 +250,14 @@ impl Upstream {
             })
     }
 
-    /// How long a resolved name is good for. Default: 30 s.
+    /// How long a resolved name is good for; it is resolved again earlier when none of its addresses worked. Default: 30 s.
     pub fn resolve_every(self, age: Duration) -> Self {
         self.positive("resolve_every", age)
             .set(|this| this.config.resolve_every = age)
     }
 
-    /// Resolves names with a function of yours. Default: the operating system.
+    /// Resolves names with a function of yours, within the connect timeout; an error, or no address, is a 502. Endpoints
+    /// with an IP address need none. Default: the operating system.
     pub fn resolver<F, Fut>(self, resolve: F) -> Self
     where
         F: Fn(String) -> Fut + Send + Sync + 'static,
@@ -265,7 +271,9 @@ impl Upstream {
         self.set(|this| this.settings.host = host)
     }
 
-    /// The protocols that may be switched to. Default: `websocket`.
+    /// The protocols that may be switched to (RFC 9110, section 7.8), in any case, instead of the default. A request for
+    /// another one goes on without its `Upgrade`; a 101 that is not the switch that was asked for is a 502. Default:
+    /// `websocket`.
     pub fn upgrades<T: Into<String>>(self, protocols: impl IntoIterator<Item = T>) -> Self {
         let protocols = protocols.into_iter().map(Into::into).collect();
         self.set(|this| this.settings.upgrades = protocols)
@@ -282,7 +290,8 @@ impl Upstream {
             .set(|this| this.settings.tunnel_idle_timeout = limit)
     }
 
-    /// Trusts only these authorities (PEM), instead of what the operating system trusts.
+    /// Trusts only these authorities (PEM, one or more), instead of what the operating system trusts. A certificate that is
+    /// not trusted is a 502; a text that is not PEM is a mistake that `build` reports.
     #[cfg(feature = "tls")]
     pub fn tls_authority(self, pem: impl Into<Vec<u8>>) -> Self {
         let roots = crate::client::Roots::Own(pem.into());
@@ -295,21 +304,23 @@ impl Upstream {
         self.set(|this| this.tls.roots = crate::client::Roots::Web)
     }
 
-    /// Shows this certificate chain to the backend (PEM), with its private key (PEM).
+    /// Shows this certificate chain to the backend (PEM), with its private key (PEM), when it asks. Default: none.
     #[cfg(feature = "tls")]
     pub fn tls_identity(self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         let identity = (chain.into(), key.into());
         self.set(|this| this.tls.identity = Some(identity))
     }
 
-    /// The name to ask for (SNI) and to check the certificate against, instead of the endpoint's host.
+    /// The name to ask for (SNI, RFC 6066, section 3) and to check the certificate against. Default: the endpoint's host.
     #[cfg(feature = "tls")]
     pub fn tls_server_name(self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.set(|this| this.tls.server_name = Some(name))
     }
 
-    /// Wraps the upstream in a layer; the first one added is the outermost.
+    /// Wraps the upstream in a layer, before the choice of an endpoint; the first one added is the outermost. The layer is
+    /// applied once, for all routes to the upstream and all clones of it. Its errors become answers: see
+    /// [`Error::from_boxed`].
     pub fn layer<L, B>(self, layer: L) -> Self
     where
         L: Layer<Next> + Send + Sync + 'static,

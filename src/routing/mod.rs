@@ -59,8 +59,8 @@ pub use specificity::Specificity;
 pub use table::{Captures, Conflict, Facts, Found, Outcome, RouteTable, TableError};
 
 pub(crate) use cookie::cookie;
+pub use rewrite::Rewrite;
 pub(crate) use rewrite::{Plan, Rewriter};
-pub use rewrite::{Rewrite, RewriteError};
 pub use split::StickyKey;
 pub(crate) use split::WeightedSplit;
 pub(crate) use template::{Facts as TemplateFacts, Param};

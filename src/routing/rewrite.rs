@@ -24,7 +24,8 @@ pub use plan::{Plan, Rewriter};
 use super::template::{Param, Place, Template, TemplateError};
 use thiserror::Error;
 
-/// A declaration of changes to requests and responses. Nothing is checked until [`compile`](Self::compile).
+/// A declaration of changes to requests and responses, for [`Route::rewrite`](crate::Route::rewrite). Nothing is checked until
+/// the gateway is built. Clones are independent.
 ///
 /// Values are templates, filled from the request as the client sent it: no change sees another. Of the
 /// path's changes there is one each; those of query and headers are carried out in the order in which they were declared.
@@ -202,7 +203,7 @@ impl Rewrite {
     ///
     /// # Errors
     /// Every mistake, in the order of declaration.
-    pub fn compile(&self, pattern: &[Param<'_>]) -> Result<Rewriter, Vec<RewriteError>> {
+    pub(crate) fn compile(&self, pattern: &[Param<'_>]) -> Result<Rewriter, Vec<RewriteError>> {
         let mut check = Check {
             pattern,
             errors: Vec::new(),

@@ -38,7 +38,8 @@ pub enum Action {
     Off,
 }
 
-/// Which forwarded fields are written, and how. Default: the four `X-Forwarded` fields are set, `Forwarded` is off.
+/// Which forwarded fields are written, and how. Default: the four `X-Forwarded` fields are set, `Forwarded` is off. What
+/// an untrusted peer sent under these names is removed before, in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForwardHeaders {
     client: Action,
@@ -49,7 +50,7 @@ pub struct ForwardHeaders {
 }
 
 impl ForwardHeaders {
-    /// The defaults.
+    /// The four `X-Forwarded` fields set, `Forwarded` off.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -62,30 +63,31 @@ impl ForwardHeaders {
     }
 
     /// `X-Forwarded-For`. Set writes the client's address, append adds the peer's, as each proxy on the way does.
+    /// Default: [`Action::Set`].
     #[must_use]
     pub const fn x_forwarded_for(self, client: Action) -> Self {
         Self { client, ..self }
     }
 
-    /// `X-Forwarded-Proto`, the scheme.
+    /// `X-Forwarded-Proto`, the scheme: `http` or `https`. Default: [`Action::Set`].
     #[must_use]
     pub const fn x_forwarded_proto(self, proto: Action) -> Self {
         Self { proto, ..self }
     }
 
-    /// `X-Forwarded-Host`, the host and port that the client asked for.
+    /// `X-Forwarded-Host`, the host and port that the client asked for. Default: [`Action::Set`].
     #[must_use]
     pub const fn x_forwarded_host(self, host: Action) -> Self {
         Self { host, ..self }
     }
 
-    /// `X-Forwarded-Prefix`, the part of the path that was taken off.
+    /// `X-Forwarded-Prefix`, the part of the path that was taken off. Default: [`Action::Set`].
     #[must_use]
     pub const fn x_forwarded_prefix(self, prefix: Action) -> Self {
         Self { prefix, ..self }
     }
 
-    /// `Forwarded` (RFC 7239), with scheme, host, `for` and, where the gateway has a name to show, `by`.
+    /// `Forwarded` (RFC 7239), with scheme, host and `for`. Default: [`Action::Off`].
     #[must_use]
     pub const fn forwarded(self, forwarded: Action) -> Self {
         Self { forwarded, ..self }

@@ -33,10 +33,10 @@ use crate::{
 /// The `Host` that a backend sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HostHeader {
-    /// The endpoint's own host and port (the default).
+    /// The endpoint's own host and port (the default); `localhost` for a Unix socket.
     #[default]
     Rewrite,
-    /// What the client asked for.
+    /// What the client asked for, or what a trusted proxy says that it did.
     Keep,
     /// This one.
     Fixed(HeaderValue),

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::{Response, StatusCode};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncReadExt;
@@ -29,6 +29,9 @@ use crate::{
 /// work.
 const SMALL: usize = 8 * 1024;
 const LARGE: usize = 128 * 1024;
+
+/// The most bytes of a head, or of a whole body, that are copied out of the buffer.
+const COPIED: usize = 4 * 1024;
 
 /// Interim answers (1xx) in front of the final one; nobody needs more.
 const MOST_INTERIM: u8 = 32;
@@ -153,7 +156,7 @@ impl Connection {
             watch.moved();
             let mut looked = self.input.len() - length;
             while let Some(end) = head::end(&self.input, looked) {
-                let head = self.input.split_to(end).freeze();
+                let head = take(&mut self.input, end);
                 // The request is not sent again once an answer has begun: its map is the answer's.
                 let headers = std::mem::take(&mut outgoing.headers);
                 let head = head::read(&head, &outgoing.method, headers, &mut self.names)
@@ -214,7 +217,7 @@ impl Connection {
             return None;
         }
         self.decoder = Decoder::Length(0);
-        Some(Body::from(self.input.split_to(length as usize).freeze()))
+        Some(Body::from(take(&mut self.input, length as usize)))
     }
 
     /// The next frame of the answer's body. The request, if it has not gone out yet, is sent on.
@@ -305,6 +308,17 @@ impl Connection {
         }
         read
     }
+}
+
+/// Takes bytes from the front. A few are copied: then the buffer is free again before the next answer, which may come while
+/// this one is still on its way to the client, and needs no other.
+fn take(input: &mut BytesMut, length: usize) -> Bytes {
+    if length > COPIED {
+        return input.split_to(length).freeze();
+    }
+    let bytes = Bytes::copy_from_slice(&input[..length]);
+    input.advance(length);
+    bytes
 }
 
 fn protocol(Malformed(what): Malformed) -> Failed {

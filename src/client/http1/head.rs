@@ -4,8 +4,7 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header,
-    uri::PathAndQuery,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, uri::PathAndQuery,
 };
 use hyper::ext::ReasonPhrase;
 
@@ -170,9 +169,6 @@ pub(super) fn read(
         .ok_or(Malformed("the answer's status is not between 100 and 599"))?;
     let mut response = Response::new(());
     *response.status_mut() = status;
-    if is_old {
-        *response.version_mut() = Version::HTTP_10;
-    }
     headers.reserve(parsed.headers.len());
     let mut seen = Seen::default();
     for (at, field) in parsed.headers.iter().enumerate() {
