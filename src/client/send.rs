@@ -47,10 +47,10 @@ impl Client {
         // A block and not a function: those keep their arguments twice.
         async move {
             loop {
-                let lease = match self.pool().plan(resends > 0) {
-                    Plan::Use(lease) => lease,
+                let (lease, has_waited) = match self.pool().plan(resends > 0) {
+                    Plan::Use(lease) => (lease, false),
                     // What is rare is boxed, so that it does not make every request's future large.
-                    plan => Box::pin(self.wait(plan, limits)).await?,
+                    plan => (Box::pin(self.wait(plan, limits)).await?, true),
                 };
                 // Without HTTP/2 there is one kind of connection.
                 #[cfg_attr(not(feature = "http2"), allow(clippy::infallible_destructuring_match))]
@@ -74,8 +74,8 @@ impl Client {
                         }
                     }
                 };
-                if !conn.is_reused() && conn.is_closed() {
-                    // The peer hung up together with the end of the handshake.
+                if has_waited && conn.is_closed() {
+                    // The peer hung up together with the end of the handshake, or since another request was answered.
                     if resends == RESENDS {
                         return Err(Error::new(ErrorKind::Connect).with_source(
                             "each connection ended before it could take the request",

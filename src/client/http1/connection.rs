@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection: its bytes, the request that goes out and the answer that comes in.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
     pin::pin,
     task::{Context, Poll, Waker},
@@ -11,7 +11,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode};
 use http_body::{Body as _, Frame};
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, task::coop};
 
 use super::{
     Failed,
@@ -70,7 +70,9 @@ impl Connection {
     /// Whether the peer has neither closed the connection nor said anything. Not a system call, unless something came.
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        self.fill(&mut cx).is_pending()
+        // A task that has used up its turn would be told that nothing has come.
+        let look = coop::unconstrained(poll_fn(|cx| self.fill(cx)));
+        pin!(look).poll(&mut cx).is_pending()
     }
 
     pub(super) fn rest(&mut self) {
@@ -145,6 +147,11 @@ impl Connection {
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.ended(Some(error)))),
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended(None))),
+                Poll::Ready(Ok(_)) if self.outbox.sent == 0 => {
+                    // A farewell, such as a 408, that crossed with the request: no answer to it.
+                    self.input.clear();
+                    return Poll::Ready(Err(self.ended(None)));
+                }
                 Poll::Ready(Ok(length)) => length,
             };
             watch.moved();

@@ -100,15 +100,22 @@ impl Outbox {
 
     /// Gives the body back, if the peer can not have seen anything of the request.
     pub(super) fn take_back(&mut self) -> Option<Body> {
-        (self.sent == 0 && !self.touched).then(|| std::mem::take(&mut self.body))
+        self.is_unseen().then(|| std::mem::take(&mut self.body))
     }
 
-    /// Lets go of the body: nothing more of it is sent.
+    /// Whether neither the peer nor the body knows of the request yet.
+    fn is_unseen(&self) -> bool {
+        self.sent == 0 && !self.touched
+    }
+
+    /// Sends nothing more. A body that can still be taken back is kept for that.
     pub(super) fn give_up(&mut self) {
         if self.state != State::Sent {
             self.state = State::Broken;
         }
-        self.body = Body::empty();
+        if !self.is_unseen() {
+            self.body = Body::empty();
+        }
     }
 
     /// Lets go of memory that a resting connection does not need.
