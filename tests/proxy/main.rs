@@ -4,6 +4,7 @@
 
 mod advisories;
 mod body_limits;
+mod early;
 mod fallback;
 mod grpc;
 mod http2;

@@ -119,7 +119,11 @@ impl Connection {
                 watch.sent();
                 Ok(())
             }
-            Poll::Ready(Err(Unsent::Body(error))) => Err(error),
+            Poll::Ready(Err(Unsent::Body(error))) => {
+                // Asked again, a body that has failed might end as if it were whole.
+                self.outbox.give_up();
+                Err(error)
+            }
             Poll::Ready(Err(Unsent::Io(error))) => {
                 // A backend may answer without having read everything, and then close.
                 self.outbox.give_up();
@@ -271,12 +275,12 @@ impl Connection {
         }
     }
 
-    /// Sends on while nobody asks for the answer.
-    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>, watch: &mut Watch) -> Poll<()> {
-        if self.poll_send(cx, watch).is_err() || self.outbox.is_over() {
-            return Poll::Ready(());
+    /// Sends on while nobody asks for the answer; ready when that has failed, or the time for the whole is over.
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>, watch: &mut Watch) -> Poll<Error> {
+        match self.poll_send(cx, watch) {
+            Ok(()) => watch.poll_whole(cx, &mut self.timer),
+            Err(error) => Poll::Ready(error),
         }
-        Poll::Pending
     }
 
     /// The connection can serve another request.
