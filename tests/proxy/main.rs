@@ -12,6 +12,7 @@ mod identity;
 mod in_process;
 mod layers;
 mod leftovers;
+mod lies;
 mod limits;
 mod logging;
 mod matching;

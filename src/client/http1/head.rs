@@ -4,8 +4,7 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header,
-    uri::PathAndQuery,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, uri::PathAndQuery,
 };
 use hyper::ext::ReasonPhrase;
 
@@ -113,7 +112,8 @@ pub(super) fn end(input: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Reads the head of an answer to `method`, with the memory of a map that is no longer needed. A head that leaves room for
-/// two readings of where its body ends is refused.
+/// two readings of where its body ends is refused. An answer of HTTP/1.0 is passed on in the gateway's own version (RFC
+/// 9110, section 6.2).
 pub(super) fn read(
     head: &Bytes,
     method: &Method,
@@ -138,9 +138,6 @@ pub(super) fn read(
         .ok_or(Malformed("the answer's status is not between 100 and 599"))?;
     let mut response = Response::new(());
     *response.status_mut() = status;
-    if is_old {
-        *response.version_mut() = Version::HTTP_10;
-    }
     headers.reserve(parsed.headers.len());
     let mut seen = Seen::default();
     for field in parsed.headers.iter() {
