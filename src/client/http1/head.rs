@@ -157,7 +157,10 @@ pub(super) fn read(
     }
     *response.headers_mut() = headers;
     let decoder = seen.decoder(method, status, is_old)?;
-    let keep = !seen.close && (!is_old || seen.keep_alive) && decoder != Decoder::UntilClose;
+    // A 204 has no body: one that is announced may follow when the next answer is waited for.
+    let is_lie = status == StatusCode::NO_CONTENT && (seen.chunked || seen.length > Some(0));
+    let keep =
+        !seen.close && !is_lie && (!is_old || seen.keep_alive) && decoder != Decoder::UntilClose;
     Ok(Head {
         response,
         decoder,
