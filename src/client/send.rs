@@ -1,6 +1,9 @@
 //! Sends one request: on a connection there is, or a new one, and once more where that is safe.
 
-use std::future::{Future, poll_fn};
+use std::{
+    future::{Future, poll_fn},
+    task::Poll,
+};
 
 use http::{HeaderMap, Method, header, uri::PathAndQuery};
 use http_body::Body as _;
@@ -47,10 +50,10 @@ impl Client {
         // A block and not a function: those keep their arguments twice.
         async move {
             loop {
-                let lease = match in_flight.client().pool().plan(resends > 0) {
-                    Plan::Use(lease) => lease,
+                let (lease, has_waited) = match in_flight.client().pool().plan(resends > 0) {
+                    Plan::Use(lease) => (lease, false),
                     // What is rare is boxed, so that it does not make every request's future large.
-                    plan => Box::pin(in_flight.client().wait(plan, limits)).await?,
+                    plan => (Box::pin(in_flight.client().wait(plan, limits)).await?, true),
                 };
                 // Without HTTP/2 there is one kind of connection.
                 #[cfg_attr(not(feature = "http2"), allow(clippy::infallible_destructuring_match))]
@@ -73,8 +76,8 @@ impl Client {
                         }
                     }
                 };
-                if !conn.is_reused() && conn.is_closed() {
-                    // The peer hung up together with the end of the handshake.
+                if has_waited && conn.is_closed() {
+                    // The peer hung up together with the end of the handshake, or since another request was answered.
                     if resends == RESENDS {
                         return Err(Error::new(ErrorKind::Connect).with_source(
                             "each connection ended before it could take the request",
@@ -84,6 +87,7 @@ impl Client {
                     continue;
                 }
                 conn.begin(&mut outgoing);
+                let_others_begin().await;
                 let sent = poll_fn(|cx| conn.poll_head(cx, &mut outgoing, &mut watch)).await;
                 let failed = match sent {
                     Ok(response) => return Ok(conn.answer(response, watch, in_flight)),
@@ -116,6 +120,21 @@ impl Client {
             Err(_) => Err(Error::new(ErrorKind::Deadline).with_retryable(true)),
         }
     }
+}
+
+/// Lets the tasks that are ready run first, once. Requests that arrived together then leave together: a backend on the
+/// same machine is woken for all of them and not for each, and waking a process costs more than all that a gateway does
+/// with a request. With nothing else to run it is a poll more.
+async fn let_others_begin() {
+    let mut waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Outgoing {

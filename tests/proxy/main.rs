@@ -4,6 +4,7 @@
 
 mod advisories;
 mod body_limits;
+mod early;
 mod fallback;
 mod grpc;
 mod http2;
@@ -11,6 +12,7 @@ mod identity;
 mod in_process;
 mod layers;
 mod leftovers;
+mod lies;
 mod limits;
 mod logging;
 mod matching;
