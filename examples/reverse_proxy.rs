@@ -82,18 +82,15 @@ fn run(options: Options) -> Result<(), BoxError> {
         .upstream("backend", Upstream::http([&options.upstream])?)
         .route(Route::new("/{*rest}").to("backend"))
         .build()?;
-    let mut threads = Vec::new();
-    for _ in 0..options.threads.max(1) {
-        let listener = listen(options.listen)?;
-        let gateway = gateway.clone();
-        threads.push(std::thread::spawn(move || -> Result<(), BoxError> {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            runtime.block_on(serve(listener, gateway))
-        }));
-    }
-    for thread in threads {
+    let others = (1..options.threads)
+        .map(|_| {
+            let (listener, gateway) = (listen(options.listen)?, gateway.clone());
+            Ok(std::thread::spawn(move || serve(listener, gateway)))
+        })
+        .collect::<Result<Vec<_>, BoxError>>()?;
+    // The main thread is one of them: a process of one thread needs no locks in the system and the allocator.
+    serve(listen(options.listen)?, gateway)?;
+    for thread in others {
         thread.join().map_err(|_| "a thread panicked")??;
     }
     Ok(())
@@ -115,7 +112,15 @@ fn listen(address: SocketAddr) -> Result<std::net::TcpListener, BoxError> {
     Ok(socket.into())
 }
 
-async fn serve(listener: std::net::TcpListener, gateway: Gateway) -> Result<(), BoxError> {
+/// Serves all who connect, on a runtime of this thread.
+fn serve(listener: std::net::TcpListener, gateway: Gateway) -> Result<(), BoxError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(accept(listener, gateway))
+}
+
+async fn accept(listener: std::net::TcpListener, gateway: Gateway) -> Result<(), BoxError> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
         match listener.accept().await {

@@ -1,6 +1,9 @@
 //! Sends one request: on a connection there is, or a new one, and once more where that is safe.
 
-use std::future::{Future, poll_fn};
+use std::{
+    future::{Future, poll_fn},
+    task::Poll,
+};
 
 use http::{HeaderMap, Method, header, uri::PathAndQuery};
 use http_body::Body as _;
@@ -60,11 +63,11 @@ impl Client {
         // A block and not a function: those keep their arguments twice.
         async move {
             loop {
-                let lease = match in_flight.client().pool().plan(resends > 0) {
-                    Plan::Use(lease) => lease,
+                let (lease, has_waited) = match in_flight.client().pool().plan(resends > 0) {
+                    Plan::Use(lease) => (lease, false),
                     // What is rare is boxed, so that it does not make every request's future large.
                     plan => match Box::pin(in_flight.client().wait(plan, limits)).await {
-                        Ok(lease) => lease,
+                        Ok(lease) => (lease, true),
                         Err(error) => {
                             let unsent = is_unreached(&error).then(|| Box::new((outgoing, limits)));
                             return Err(Unanswered { error, unsent });
@@ -92,8 +95,8 @@ impl Client {
                         }
                     }
                 };
-                if !conn.is_reused() && conn.is_closed() {
-                    // The peer hung up together with the end of the handshake.
+                if has_waited && conn.is_closed() {
+                    // The peer hung up together with the end of the handshake, or since another request was answered.
                     if resends == RESENDS {
                         let error = Error::new(ErrorKind::Connect)
                             .with_source("each connection ended before it could take the request");
@@ -104,6 +107,7 @@ impl Client {
                     continue;
                 }
                 conn.begin(&mut outgoing);
+                let_others_begin().await;
                 let sent = poll_fn(|cx| conn.poll_head(cx, &mut outgoing, &mut watch)).await;
                 let failed = match sent {
                     Ok(response) => {
@@ -153,6 +157,21 @@ impl Client {
 fn is_unreached(error: &Error) -> bool {
     use ErrorKind::{Connect, ConnectTimeout, Resolve, Tls};
     matches!(error.kind(), Resolve | Connect | ConnectTimeout | Tls)
+}
+
+/// Lets the tasks that are ready run first, once. Requests that arrived together then leave together: a backend on the
+/// same machine is woken for all of them and not for each, and waking a process costs more than all that a gateway does
+/// with a request. With nothing else to run it is a poll more.
+async fn let_others_begin() {
+    let mut waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Outgoing {

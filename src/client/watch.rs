@@ -116,6 +116,16 @@ impl Watch {
         }
     }
 
+    /// The same for the time for the whole alone: while a client does not read, silence is not the endpoint's.
+    pub(crate) fn poll_whole(&self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<Error> {
+        match self.limits.deadline {
+            Some(deadline) => timer
+                .poll(cx, deadline)
+                .map(|()| ErrorKind::Deadline.into()),
+            None => Poll::Pending,
+        }
+    }
+
     fn due(&mut self) -> Option<(Instant, ErrorKind)> {
         let last = *self.silent.get_or_insert_with(clock::now);
         #[cfg(feature = "http2")]

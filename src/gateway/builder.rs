@@ -29,7 +29,7 @@ use crate::{
 /// |---|---|
 /// | [`name`](Self::name) | a random one |
 /// | [`peer_addr`](Self::peer_addr) | a bare [`SocketAddr`] among the request's extensions |
-/// | [`is_tls`](Self::is_tls) | what the request's URI says |
+/// | [`is_tls`](Self::is_tls) | no: the scheme is `http` |
 /// | [`trust_proxies`](Self::trust_proxies) | none |
 /// | [`forward_headers`](Self::forward_headers) | `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` are set |
 /// | [`path_policy`](Self::path_policy) | [`PathPolicy::new`] |
@@ -105,7 +105,7 @@ impl GatewayBuilder {
     }
 
     /// Whether the client's connection is encrypted, for `X-Forwarded-Proto` and [`RequestContext::scheme`]. A trusted
-    /// proxy knows better. Default: what the request's URI says, as that of HTTP/2 does; else `http`.
+    /// proxy knows better. Default: no; the scheme that a request claims in its target or `:scheme` is never believed.
     ///
     /// [`RequestContext::scheme`]: crate::RequestContext::scheme
     pub fn is_tls(mut self, tls: impl Fn(&Extensions) -> bool + Send + Sync + 'static) -> Self {

@@ -4,6 +4,7 @@
 
 mod advisories;
 mod body_limits;
+mod early;
 mod failover;
 mod fallback;
 mod grpc;
@@ -12,6 +13,7 @@ mod identity;
 mod in_process;
 mod layers;
 mod leftovers;
+mod lies;
 mod limits;
 mod logging;
 mod matching;

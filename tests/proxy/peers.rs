@@ -188,6 +188,23 @@ async fn scheme_and_host_are_believed_from_trusted_peers() {
 }
 
 #[tokio::test]
+async fn the_scheme_that_a_request_claims_is_not_believed() {
+    let (recorder, backend) = Recorder::start().await;
+    let gateway = serve(one_route(Route::new("/a"), upstream(backend))).await;
+    say(
+        gateway,
+        b"GET https://t.example/a HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    assert_eq!(recorder.take().header("x-forwarded-proto"), ["http"]);
+    let mut client = connect_http2(gateway).await;
+    let request = http::Request::get("https://t.example/a");
+    let request = request.body(http_body_util::Full::default()).unwrap();
+    assert_eq!(client.send_request(request).await.unwrap().status(), 200);
+    assert_eq!(recorder.take().header("x-forwarded-proto"), ["http"]);
+}
+
+#[tokio::test]
 async fn routes_see_the_host_that_a_trusted_peer_reports() {
     let (recorder, backend) = Recorder::start().await;
     for (trusted, status) in [(Some("127.0.0.1"), 200), (None, 404)] {

@@ -237,3 +237,56 @@ async fn a_body_is_asked_for_when_the_backend_asks_for_it() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_body_up_to_the_end_of_the_connection_is_whole_only_if_tls_says_so() {
+    use http_body_util::BodyExt;
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    for is_whole in [true, false] {
+        let acceptor = acceptor.clone();
+        let address = support::raw_backend(move |_, stream| {
+            let acceptor = acceptor.clone();
+            async move {
+                let mut stream = acceptor.accept(stream).await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let answer = b"HTTP/1.1 200 OK\r\n\r\nall there is";
+                stream.write_all(answer).await.unwrap();
+                stream.flush().await.unwrap();
+                if is_whole {
+                    stream.shutdown().await.unwrap();
+                } else {
+                    // As anyone on the way can do it.
+                    stream.get_mut().0.shutdown().await.unwrap();
+                }
+                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            }
+        })
+        .await;
+        let upstream = Upstream::http([format!("https://localhost:{}", address.port())]).unwrap();
+        let gateway = support::one_route(
+            Route::new("/a"),
+            upstream.tls_authority(certified.cert.pem()),
+        );
+        let gateway = support::serve(gateway).await;
+        let mut client = support::connect(gateway).await;
+        let whole = match client.send_request(support::request("GET", "/a")).await {
+            Ok(answer) => answer.into_body().collect().await.ok(),
+            Err(_) => None,
+        };
+        let whole = whole.map(http_body_util::Collected::to_bytes);
+        let expected = is_whole.then(|| "all there is".into());
+        assert_eq!(whole, expected);
+    }
+}

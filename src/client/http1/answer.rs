@@ -118,35 +118,52 @@ fn both_ways(mut body: Streamed) -> Body {
     tokio::spawn(async move {
         let mut gone = pin!(sender.closed());
         loop {
+            let mut failed = None;
             let permit = {
                 let mut reserve = pin!(sender.reserve());
                 poll_fn(|cx| {
-                    if let Some(link) = &mut body.0 {
-                        // Its end is not waited for: the body's own poll sends on as well.
-                        let _ = link.conn.conn.poll_sent(cx, &mut link.watch);
+                    if let Some(link) = &mut body.0
+                        && let Poll::Ready(error) = link.conn.conn.poll_sent(cx, &mut link.watch)
+                    {
+                        body.0 = None;
+                        failed = Some(error);
                     }
                     reserve.as_mut().poll(cx)
                 })
                 .await
             };
-            let frame = poll_fn(|cx| match gone.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => Pin::new(&mut body).poll_frame(cx),
-            })
-            .await;
-            match (permit, frame) {
-                (Ok(permit), Some(frame)) => permit.send(frame),
-                _ => return,
+            let Ok(permit) = permit else { return };
+            let frame = match failed {
+                Some(error) => Some(Err(error)),
+                None => {
+                    let next = poll_fn(|cx| match gone.as_mut().poll(cx) {
+                        Poll::Ready(()) => Poll::Ready(None),
+                        Poll::Pending => Pin::new(&mut body).poll_frame(cx).map(Some),
+                    });
+                    let Some(frame) = next.await else { return };
+                    frame
+                }
+            };
+            let is_end = frame.is_none();
+            permit.send(frame);
+            if is_end {
+                return;
             }
         }
     });
-    Body::boxed(Carried { receiver, hint })
+    Body::boxed(Carried {
+        receiver,
+        hint,
+        over: false,
+    })
 }
 
-/// The end of the channel that a client reads.
+/// The end of the channel that a client reads. The end of the body is said; that of the channel without it means that
+/// the task is gone.
 struct Carried {
-    receiver: mpsc::Receiver<Result<Frame<Bytes>, Error>>,
+    receiver: mpsc::Receiver<Option<Result<Frame<Bytes>, Error>>>,
     hint: SizeHint,
+    over: bool,
 }
 
 impl http_body::Body for Carried {
@@ -157,7 +174,12 @@ impl http_body::Body for Carried {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = std::task::ready!(self.receiver.poll_recv(cx));
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let broken = || Some(Err(ErrorKind::Incomplete.into()));
+        let frame = std::task::ready!(self.receiver.poll_recv(cx)).unwrap_or_else(broken);
+        self.over = !matches!(frame, Some(Ok(_)));
         if let Some(Ok(frame)) = &frame
             && let (Some(left), Some(data)) = (self.hint.exact(), frame.data_ref())
         {

@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection: its bytes, the request that goes out and the answer that comes in.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
     pin::pin,
     task::{Context, Poll, Waker},
@@ -11,7 +11,7 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use http::{Response, StatusCode};
 use http_body::{Body as _, Frame};
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, task::coop};
 
 use super::{
     Failed,
@@ -75,7 +75,9 @@ impl Connection {
     /// Whether the peer has neither closed the connection nor said anything. Not a system call, unless something came.
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        self.fill(&mut cx).is_pending()
+        // A task that has used up its turn would be told that nothing has come.
+        let look = coop::unconstrained(poll_fn(|cx| self.fill(cx)));
+        pin!(look).poll(&mut cx).is_pending()
     }
 
     pub(super) fn rest(&mut self) {
@@ -123,7 +125,11 @@ impl Connection {
                 watch.sent();
                 Ok(())
             }
-            Poll::Ready(Err(Unsent::Body(error))) => Err(error),
+            Poll::Ready(Err(Unsent::Body(error))) => {
+                // Asked again, a body that has failed might end as if it were whole.
+                self.outbox.give_up();
+                Err(error)
+            }
             Poll::Ready(Err(Unsent::Io(error))) => {
                 // A backend may answer without having read everything, and then close.
                 self.outbox.give_up();
@@ -151,6 +157,11 @@ impl Connection {
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.ended(Some(error)))),
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended(None))),
+                Poll::Ready(Ok(_)) if self.outbox.sent == 0 => {
+                    // A farewell, such as a 408, that crossed with the request: no answer to it.
+                    self.input.clear();
+                    return Poll::Ready(Err(self.ended(None)));
+                }
                 Poll::Ready(Ok(length)) => length,
             };
             watch.moved();
@@ -271,12 +282,12 @@ impl Connection {
         }
     }
 
-    /// Sends on while nobody asks for the answer.
-    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>, watch: &mut Watch) -> Poll<()> {
-        if self.poll_send(cx, watch).is_err() || self.outbox.is_over() {
-            return Poll::Ready(());
+    /// Sends on while nobody asks for the answer; ready when that has failed, or the time for the whole is over.
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>, watch: &mut Watch) -> Poll<Error> {
+        match self.poll_send(cx, watch) {
+            Ok(()) => watch.poll_whole(cx, &mut self.timer),
+            Err(error) => Poll::Ready(error),
         }
-        Poll::Pending
     }
 
     /// The connection can serve another request.

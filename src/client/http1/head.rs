@@ -143,7 +143,8 @@ pub(super) fn end(input: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Reads the head of an answer to `method`, with the memory of a map that is no longer needed. A head that leaves room for
-/// two readings of where its body ends is refused.
+/// two readings of where its body ends is refused. An answer of HTTP/1.0 is passed on in the gateway's own version (RFC
+/// 9110, section 6.2).
 pub(super) fn read(
     head: &Bytes,
     method: &Method,
@@ -187,7 +188,10 @@ pub(super) fn read(
     }
     *response.headers_mut() = headers;
     let decoder = seen.decoder(method, status, is_old)?;
-    let keep = !seen.close && (!is_old || seen.keep_alive) && decoder != Decoder::UntilClose;
+    // A 204 has no body: one that is announced may follow when the next answer is waited for.
+    let is_lie = status == StatusCode::NO_CONTENT && (seen.chunked || seen.length > Some(0));
+    let keep =
+        !seen.close && !is_lie && (!is_old || seen.keep_alive) && decoder != Decoder::UntilClose;
     Ok(Head {
         response,
         decoder,

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
-use http_body::Body as _;
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::io::AsyncWrite;
 
 use super::{
@@ -31,8 +31,8 @@ pub(super) struct Outbox {
     pub(super) framing: Framing,
     /// Of this request's bytes, how many have gone out.
     pub(super) sent: u64,
-    /// A frame of the body has been taken.
-    touched: bool,
+    /// The body's end has been taken.
+    ended: bool,
     state: State,
 }
 
@@ -67,7 +67,7 @@ impl Outbox {
             body: Body::empty(),
             framing: Framing::Empty,
             sent: 0,
-            touched: false,
+            ended: false,
             state: State::Sent,
         }
     }
@@ -78,7 +78,7 @@ impl Outbox {
         self.data = Bytes::new();
         self.back = b"";
         self.sent = 0;
-        self.touched = false;
+        self.ended = false;
         self.state = if framing == Framing::Empty {
             State::Drain
         } else {
@@ -100,15 +100,30 @@ impl Outbox {
 
     /// Gives the body back, if the peer can not have seen anything of the request.
     pub(super) fn take_back(&mut self) -> Option<Body> {
-        (self.sent == 0 && !self.touched).then(|| std::mem::take(&mut self.body))
+        if !self.is_unseen() {
+            return None;
+        }
+        let body = std::mem::take(&mut self.body);
+        if self.data.is_empty() {
+            return Some(body);
+        }
+        let first = Some(std::mem::take(&mut self.data));
+        Some(Body::boxed(Resumed { first, body }))
     }
 
-    /// Lets go of the body: nothing more of it is sent.
+    /// Whether the peer knows nothing of the request, and all of its body is here.
+    fn is_unseen(&self) -> bool {
+        self.sent == 0 && !self.ended
+    }
+
+    /// Sends nothing more. A body that can still be taken back is kept for that.
     pub(super) fn give_up(&mut self) {
         if self.state != State::Sent {
             self.state = State::Broken;
         }
-        self.body = Body::empty();
+        if !self.is_unseen() {
+            self.body = Body::empty();
+        }
     }
 
     /// Lets go of memory that a resting connection does not need.
@@ -205,9 +220,9 @@ impl Outbox {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(frame) => frame,
         };
-        self.touched = true;
         let frame = match frame {
             None => {
+                self.ended = true;
                 self.end(None)?;
                 return Ok(Poll::Ready(()));
             }
@@ -217,6 +232,7 @@ impl Outbox {
             Ok(data) => self.data(data)?,
             Err(frame) => {
                 if let Ok(trailers) = frame.into_trailers() {
+                    self.ended = true;
                     self.end(Some(trailers))?;
                 }
             }
@@ -270,6 +286,43 @@ impl Outbox {
         }
         self.state = State::Drain;
         Ok(())
+    }
+}
+
+/// A body whose first frame was taken, and given back.
+struct Resumed {
+    first: Option<Bytes>,
+    body: Body,
+}
+
+impl http_body::Body for Resumed {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
+            None if self.body.is_end_stream() => Poll::Ready(None),
+            None => Pin::new(&mut self.body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().map_or(0, |first| first.len() as u64);
+        let rest = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(first));
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(first)) {
+            hint.set_upper(upper);
+        }
+        hint
     }
 }
 

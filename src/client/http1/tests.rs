@@ -77,6 +77,24 @@ fn where_a_body_ends() {
         ),
         (
             "GET",
+            "HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n",
+            Decoder::Length(0),
+            true,
+        ),
+        (
+            "GET",
+            "HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n",
+            Decoder::Length(0),
+            false,
+        ),
+        (
+            "GET",
+            "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n",
+            Decoder::Length(0),
+            false,
+        ),
+        (
+            "GET",
             "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n",
             Decoder::Length(0),
             true,

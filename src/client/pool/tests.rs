@@ -1,5 +1,6 @@
 //! The pool over real sockets: who gets which connection, and what is counted.
 
+mod races;
 #[cfg(feature = "http2")]
 mod random;
 

@@ -61,7 +61,8 @@ impl Door {
             Some("https") => Scheme::HTTPS,
             Some(_) => Scheme::HTTP,
             None if tls => Scheme::HTTPS,
-            None => request.uri().scheme().cloned().unwrap_or(Scheme::HTTP),
+            // What an absolute target or `:scheme` says is the client's word, and no proof of TLS.
+            None => Scheme::HTTP,
         }
     }
 
