@@ -9,6 +9,7 @@ mod check;
 mod idle;
 mod load;
 mod measure;
+mod mounted;
 mod options;
 mod peers;
 mod process;
@@ -70,6 +71,7 @@ fn serve(args: &[String]) -> Result<(), Failure> {
         match role {
             options::Role::Backend { listen } => backend::serve(listen).await,
             options::Role::Bare { listen, upstream } => bare::serve(listen, upstream).await,
+            options::Role::Axum { listen, upstream } => mounted::serve(listen, upstream).await,
         }
     })?;
     Ok(())

@@ -17,7 +17,7 @@ Usage: cargo bench --bench sockets -- [options]
   --http2            HTTP/2 with prior knowledge to the proxies, HTTP/1.1 from them to the backend
   --seconds N        length of one sample (1)
   --rounds N         rounds, each with one sample of every peer (9)
-  --only LIST        some of nginx,bare,gateway
+  --only LIST        some of nginx,bare,gateway,axum (default: all but axum, the gateway mounted in axum)
   --gateway COMMAND  starts the gateway; --listen ADDR --upstream URL --threads 1 are appended
                      (default: the release build of the example reverse_proxy)
   --json FILE        also write every sample
@@ -98,6 +98,10 @@ pub(crate) enum Role {
         listen: SocketAddr,
         upstream: SocketAddr,
     },
+    Axum {
+        listen: SocketAddr,
+        upstream: SocketAddr,
+    },
 }
 
 impl Role {
@@ -124,7 +128,8 @@ impl Role {
         match (role.as_deref(), listen, upstream) {
             (Some("backend"), Some(listen), _) => Ok(Self::Backend { listen }),
             (Some("bare"), Some(listen), Some(upstream)) => Ok(Self::Bare { listen, upstream }),
-            _ => Err(usage("a role is --role backend --listen ADDR or --role bare --listen ADDR --upstream URL".to_owned())),
+            (Some("axum"), Some(listen), Some(upstream)) => Ok(Self::Axum { listen, upstream }),
+            _ => Err(usage("a role is --role backend --listen ADDR or --role bare|axum --listen ADDR --upstream URL".to_owned())),
         }
     }
 }
@@ -133,10 +138,10 @@ fn peers_named(list: &str) -> Result<Vec<String>, Failure> {
     let names: Vec<String> = list.split(',').map(str::to_owned).collect();
     match names
         .iter()
-        .find(|name| !matches!(name.as_str(), "nginx" | "bare" | "gateway"))
+        .find(|name| !matches!(name.as_str(), "nginx" | "bare" | "gateway" | "axum"))
     {
         Some(name) => Err(usage(format!(
-            "--only knows nginx, bare and gateway, not {name:?}"
+            "--only knows nginx, bare, gateway and axum, not {name:?}"
         ))),
         None => Ok(names),
     }

@@ -71,6 +71,10 @@ impl Stage {
             let address = free_address()?;
             start("bare", address, &own_role("bare", address, Some(upstream))?)?;
         }
+        if wanted("axum") {
+            let address = free_address()?;
+            start("axum", address, &own_role("axum", address, Some(upstream))?)?;
+        }
         if let Some(mut command) = gateway {
             let address = free_address()?;
             command.extend(listen_and_upstream(address, Some(upstream)));
