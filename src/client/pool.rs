@@ -16,7 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::oneshot,
+};
 
 #[cfg(feature = "http2")]
 use super::http2::{Entry, Stream};
@@ -37,6 +40,8 @@ use state::{Grant, State, Waiter};
 
 pub(crate) struct Pool {
     config: ClientConfig,
+    /// The runtime has one thread: who gives way to other tasks runs again on it, and wakes nobody.
+    pub(crate) is_single: bool,
     state: Mutex<State>,
 }
 
@@ -65,8 +70,11 @@ enum Made {
 impl Pool {
     pub(crate) fn new(config: ClientConfig) -> Arc<Self> {
         let http1 = config.protocol == Protocol::Http1;
+        let is_single = Handle::try_current()
+            .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread);
         Arc::new(Self {
             config,
+            is_single,
             state: Mutex::new(State::new(http1)),
         })
     }

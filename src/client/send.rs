@@ -107,7 +107,9 @@ impl Client {
                     continue;
                 }
                 conn.begin(&mut outgoing);
-                let_others_begin().await;
+                if conn.pool().is_some_and(|pool| pool.is_single) {
+                    let_others_begin().await;
+                }
                 let sent = poll_fn(|cx| conn.poll_head(cx, &mut outgoing, &mut watch)).await;
                 let failed = match sent {
                     Ok(response) => {
@@ -161,7 +163,8 @@ fn is_unreached(error: &Error) -> bool {
 
 /// Lets the tasks that are ready run first, once. Requests that arrived together then leave together: a backend on the
 /// same machine is woken for all of them and not for each, and waking a process costs more than all that a gateway does
-/// with a request. With nothing else to run it is a poll more.
+/// with a request. With nothing else to run it is a poll more. A runtime of several threads would wake another of them to
+/// help, so there it is not done.
 async fn let_others_begin() {
     let mut waited = false;
     poll_fn(|cx| {
