@@ -1,6 +1,6 @@
 //! Opens a connection to an endpoint: resolve, connect, shake hands.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpStream;
 
@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Connector {
     address: Address,
     config: ClientConfig,
-    addresses: Addresses,
+    addresses: Arc<Addresses>,
     #[cfg(feature = "tls")]
     tls: Option<super::Tls>,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Opened {
 
 impl Connector {
     pub(crate) fn new(address: Address, config: ClientConfig, resolver: Resolver) -> Self {
-        let addresses = Addresses::new(resolver, config.resolve_every);
+        let addresses = Arc::new(Addresses::new(resolver, config.resolve_every));
         Self {
             address,
             config,
@@ -42,6 +42,27 @@ impl Connector {
     pub(crate) fn with_tls(mut self, tls: super::Tls) -> Self {
         self.tls = Some(tls);
         self
+    }
+
+    /// The same for requests that ask for another protocol, where the peer might choose HTTP/2, which has no upgrades.
+    pub(crate) fn for_upgrades(&self) -> Option<Self> {
+        if !cfg!(feature = "http2")
+            || self.config.protocol != Protocol::Auto
+            || !self.address.is_tls()
+        {
+            return None;
+        }
+        let config = ClientConfig {
+            protocol: Protocol::Http1,
+            ..self.config.clone()
+        };
+        Some(Self {
+            address: self.address.clone(),
+            addresses: self.addresses.clone(),
+            config,
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        })
     }
 
     pub(crate) fn address(&self) -> &Address {

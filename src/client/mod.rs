@@ -99,6 +99,8 @@ pub(crate) struct Client(Arc<Shared>);
 
 struct Shared {
     connector: Connector,
+    /// What speaks HTTP/1.1 only, for requests that ask for another protocol.
+    upgrades: Option<Client>,
     in_flight: AtomicUsize,
     unreached: AtomicBool,
     /// The pools of each runtime, in an append-only list: reading it takes no lock.
@@ -114,11 +116,17 @@ struct Local {
 impl Client {
     pub(crate) fn new(connector: Connector) -> Self {
         Self(Arc::new(Shared {
+            upgrades: connector.for_upgrades().map(Self::new),
             connector,
             in_flight: AtomicUsize::new(0),
             unreached: AtomicBool::new(false),
             pools: OnceLock::new(),
         }))
+    }
+
+    /// The client for requests that ask for another protocol.
+    pub(crate) fn for_upgrades(&self) -> &Self {
+        self.0.upgrades.as_ref().unwrap_or(self)
     }
 
     /// Requests that are under way, from the first try to connect to the end of the answer's body.

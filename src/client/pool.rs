@@ -254,9 +254,12 @@ impl Pool {
 
     /// Has someone look after what is idle.
     fn watch(self: &Arc<Self>, state: &mut State) {
-        if !state.reaping {
+        // A connection may come back when its runtime has ended, from wherever a future is dropped.
+        if !state.reaping
+            && let Ok(runtime) = Handle::try_current()
+        {
             state.reaping = true;
-            tokio::spawn(reap(Arc::downgrade(self), self.config.idle_timeout));
+            runtime.spawn(reap(Arc::downgrade(self), self.config.idle_timeout));
         }
     }
 

@@ -20,6 +20,8 @@ pub(super) struct Spare {
     pub(super) record: Option<Arc<Record>>,
     /// The endpoint that was chosen first.
     pub(super) chosen: usize,
+    /// The request asks for another protocol.
+    pub(super) switches: bool,
 }
 
 impl Spare {
@@ -49,7 +51,11 @@ impl Spare {
                 notes.endpoint = Some(next.label.clone());
                 notes.tries += 1;
             }
-            let failed = match next.client.clone().send(outgoing, limits).await {
+            let client = match self.switches {
+                true => next.client.for_upgrades(),
+                false => &next.client,
+            };
+            let failed = match client.clone().send(outgoing, limits).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };

@@ -185,13 +185,18 @@ impl Proxy {
             activity: settings.activity_timeout,
             deadline: context.deadline().into_iter().chain(own).min(),
         };
+        let client = match switch {
+            Some(_) => endpoint.client.for_upgrades(),
+            None => &endpoint.client,
+        };
         let spare = (endpoints.len() > 1).then(|| Spare {
             backend: self.0.clone(),
             record: context.record,
             chosen,
+            switches: switch.is_some(),
         });
         Ok(Prepared {
-            client: endpoint.client.clone(),
+            client: client.clone(),
             outgoing: Outgoing {
                 method: parts.method,
                 path,

@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use axum::{extract::ws::WebSocketUpgrade, routing::any};
+use futures_util::{SinkExt, StreamExt};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -22,6 +24,7 @@ use tokio_rustls::{
         server::WebPkiClientVerifier,
     },
 };
+use tokio_tungstenite::tungstenite::Message;
 use tower_gateway::{Gateway, Route, Upstream};
 
 use crate::support;
@@ -69,24 +72,55 @@ async fn backend_for(
                 let Ok(stream) = acceptor.accept(stream).await else {
                     return;
                 };
-                let service = hyper::service::service_fn(
-                    |request: hyper::Request<hyper::body::Incoming>| async move {
-                        Ok::<_, std::convert::Infallible>(hyper::Response::new(format!(
-                            "{:?}",
-                            request.version()
-                        )))
-                    },
-                );
+                let service = hyper_util::service::TowerToHyperService::new(says_version());
                 let server = hyper_util::server::conn::auto::Builder::new(
                     hyper_util::rt::TokioExecutor::new(),
                 );
                 let _ = server
-                    .serve_connection(hyper_util::rt::TokioIo::new(stream), service)
+                    .serve_connection_with_upgrades(hyper_util::rt::TokioIo::new(stream), service)
                     .await;
             });
         }
     });
     (address, pem)
+}
+
+/// Says which protocol a request came in; on `/ws`, what it hears.
+fn says_version() -> axum::Router {
+    axum::Router::new()
+        .route(
+            "/ws",
+            any(|upgrade: WebSocketUpgrade| async move {
+                upgrade.on_upgrade(|mut socket| async move {
+                    while let Some(Ok(message)) = socket.recv().await {
+                        if socket.send(message).await.is_err() {
+                            break;
+                        }
+                    }
+                })
+            }),
+        )
+        .fallback(|version: http::Version| async move { format!("{version:?}") })
+}
+
+#[tokio::test]
+async fn a_websocket_goes_over_http1_to_a_backend_that_prefers_http2() {
+    let (backend, pem) = backend(&[b"h2", b"http/1.1"]).await;
+    let upstream = Upstream::http([format!("https://localhost:{}", backend.port())]).unwrap();
+    let gateway = support::one_route(Route::new("/{*rest}"), upstream.tls_authority(pem));
+    let gateway = support::serve(gateway).await;
+    let stream = TcpStream::connect(gateway).await.unwrap();
+    let (mut socket, response) = tokio_tungstenite::client_async("ws://t.example/ws", stream)
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 101);
+    socket.send(Message::text("hello")).await.unwrap();
+    assert_eq!(
+        socket.next().await.unwrap().unwrap(),
+        Message::text("hello")
+    );
+    let plain = support::send(gateway, support::request("GET", "/a")).await;
+    assert_eq!(support::text(plain).await, "HTTP/2.0");
 }
 
 #[tokio::test]
