@@ -98,15 +98,6 @@ impl Body {
             kind => Self(kind),
         }
     }
-
-    /// Holds a chunked HTTP/1 body to its grammar.
-    pub(crate) fn strict(self) -> Self {
-        if http_body::Body::is_end_stream(&self) {
-            self
-        } else {
-            Self::boxed(Strict { body: self })
-        }
-    }
 }
 
 impl From<Incoming> for Body {
@@ -278,45 +269,6 @@ fn breaks_protocol(error: &hyper::Error) -> bool {
     match std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>()) {
         Some(io) => matches!(io.kind(), InvalidInput | InvalidData),
         None => error.is_parse(),
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// A chunked HTTP/1 body, held to its grammar where hyper is lenient.
-    ///
-    /// hyper reads `0 CRLF LF` as the start of a trailer section, takes the bytes behind it for trailers, and finds
-    /// none. There is no other way to an empty trailer section in HTTP/1, so that is what is refused.
-    struct Strict {
-        #[pin]
-        body: Body,
-    }
-}
-
-impl http_body::Body for Strict {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = self.project().body.poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &frame
-            && frame.trailers_ref().is_some_and(http::HeaderMap::is_empty)
-        {
-            let error = Error::new(ErrorKind::BadRequest)
-                .with_detail("The chunked body does not end in CRLF");
-            return Poll::Ready(Some(Err(error)));
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

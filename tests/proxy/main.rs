@@ -28,6 +28,7 @@ mod splitting;
 mod streams;
 mod support;
 mod tls;
+mod trailers;
 mod tunnel;
 mod upstreams;
 mod volume;

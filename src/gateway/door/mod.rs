@@ -1,5 +1,6 @@
 //! What stands in front of everything else: which requests are let in, who sent them, and what of them goes on.
 
+mod body;
 mod request;
 mod trusted;
 
@@ -7,6 +8,7 @@ use std::net::SocketAddr;
 
 use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, Version, uri::Scheme};
 
+use body::CheckedBody;
 use request::{Checked, RequestError, check_request};
 pub(crate) use trusted::TrustedProxies;
 
@@ -94,9 +96,11 @@ impl Door {
         if let Some(uri) = canonical(request.uri(), self.path)? {
             *request.uri_mut() = uri;
         }
-        if version < Version::HTTP_2 && is_chunked {
+        // Only these can have trailers.
+        if is_chunked || version >= Version::HTTP_2 {
             let body = std::mem::take(request.body_mut());
-            *request.body_mut() = body.strict();
+            let is_http1 = version < Version::HTTP_2;
+            *request.body_mut() = CheckedBody::wrap(body, &self.owned, is_http1);
         }
         let context = request
             .extensions_mut()

@@ -1,0 +1,102 @@
+//! A client's body, as far as the door has to look at it: how it ends.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, header};
+use http_body::{Body as _, Frame, SizeHint};
+
+use crate::{
+    body::Body,
+    error::{Error, ErrorKind},
+    upstream::{OwnedHeaders, strip_request},
+};
+
+/// Fields that come too late in a trailer section (RFC 9110, section 6.5.1), since they decide where a request goes, who
+/// sent it or how its content is read. A backend that merges trailers into the head would believe them.
+const FOR_THE_HEAD: [HeaderName; 19] = [
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::EXPECT,
+    header::HOST,
+    header::IF_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_NONE_MATCH,
+    header::IF_RANGE,
+    header::IF_UNMODIFIED_SINCE,
+    header::MAX_FORWARDS,
+    header::RANGE,
+    header::TE,
+    header::TRAILER,
+    header::VIA,
+];
+
+/// A body whose trailers are looked at.
+pub(super) struct CheckedBody {
+    body: Body,
+    owned: OwnedHeaders,
+    is_http1: bool,
+}
+
+impl CheckedBody {
+    /// Looks at the trailers of a body that may have some.
+    pub(super) fn wrap(body: Body, owned: &OwnedHeaders, is_http1: bool) -> Body {
+        if body.is_end_stream() {
+            return body;
+        }
+        Body::boxed(Self {
+            body,
+            owned: owned.clone(),
+            is_http1,
+        })
+    }
+
+    fn check(&self, mut trailers: HeaderMap) -> Result<HeaderMap, Error> {
+        if self.is_http1 && trailers.is_empty() {
+            // hyper reads `0 CRLF LF` as the start of a trailer section, takes the bytes behind it for trailers, and
+            // finds none. There is no other way to an empty trailer section in HTTP/1.
+            return Err(Error::new(ErrorKind::BadRequest)
+                .with_detail("The chunked body does not end in CRLF"));
+        }
+        strip_request(&mut trailers, &self.owned, false);
+        for name in &FOR_THE_HEAD {
+            trailers.remove(name);
+        }
+        Ok(trailers)
+    }
+}
+
+impl http_body::Body for CheckedBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            end => return Poll::Ready(end),
+        };
+        Poll::Ready(Some(match frame.into_trailers() {
+            Ok(trailers) => self.check(trailers).map(Frame::trailers),
+            Err(frame) => Ok(frame),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
