@@ -26,7 +26,8 @@ fn floor(room: &str) -> u8 {
         .map_or(3, |(_, floor)| *floor)
 }
 
-fn sources() -> Vec<(PathBuf, String)> {
+/// The files of a folder of the crate, by their paths in it.
+fn files(folder: &str) -> Vec<(PathBuf, String)> {
     fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -38,14 +39,19 @@ fn sources() -> Vec<(PathBuf, String)> {
             }
         }
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut found = Vec::new();
     walk(&root, &mut found);
-    assert!(found.len() > 40, "the sources are not where they were");
     found
         .into_iter()
         .map(|(path, text)| (path.strip_prefix(&root).unwrap().to_owned(), text))
         .collect()
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let found = files("src");
+    assert!(found.len() > 40, "the sources are not where they were");
+    found
 }
 
 /// The part of a file that is not its tests, without comments.
@@ -144,13 +150,15 @@ fn one_file_reads_the_clock() {
 
 #[test]
 fn no_file_is_over_500_lines() {
-    for (path, text) in sources() {
-        let lines = text.lines().count();
-        assert!(
-            lines <= 500,
-            "{} has {lines} lines and wants to be two",
-            path.display()
-        );
+    for folder in ["src", "tests", "examples", "benches"] {
+        for (path, text) in files(folder) {
+            let lines = text.lines().count();
+            assert!(
+                lines <= 500,
+                "{folder}/{} has {lines} lines and wants to be two",
+                path.display()
+            );
+        }
     }
 }
 

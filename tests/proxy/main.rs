@@ -32,6 +32,7 @@ mod trailers;
 mod tunnel;
 mod upstreams;
 mod volume;
+mod way;
 mod wire;
 
 use std::{
