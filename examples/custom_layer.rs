@@ -141,7 +141,7 @@ async fn main() -> Result<ExitCode, BoxError> {
     let gateway = Gateway::builder()
         // What clients send under this name is removed on every route, the layer's or not.
         .own_header(USER)
-        .upstream("backend", Upstream::http([format!("http://{backend}")])?)
+        .upstream("backend", Upstream::http([format!("http://{backend}")]))
         .route(
             Route::new("/tenants/{tenant}/{*rest}")
                 .to("backend")

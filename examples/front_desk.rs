@@ -77,9 +77,9 @@ async fn gateway() -> Result<Gateway, BoxError> {
 
     let gateway = Gateway::builder()
         .name("front-desk")
-        .upstream("orders", Upstream::http([format!("http://{orders}")])?)
-        .upstream("users", Upstream::http([format!("http://{users}")])?)
-        .upstream("billing", Upstream::http([format!("http://{billing}")])?)
+        .upstream("orders", Upstream::http([format!("http://{orders}")]))
+        .upstream("users", Upstream::http([format!("http://{users}")]))
+        .upstream("billing", Upstream::http([format!("http://{billing}")]))
         .route(
             Route::get("/orders/{*rest}")
                 .to("orders")

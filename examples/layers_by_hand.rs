@@ -31,7 +31,8 @@ async fn main() -> Result<ExitCode, BoxError> {
         .route("/hello", get(hello))
         .route("/sleep/{millis}", get(sleep));
     let backend = support::backend(backend).await?;
-    let upstream = Upstream::http([format!("http://{backend}")])?;
+    let upstream = Upstream::http([format!("http://{backend}")]);
+    upstream.check()?;
     let status = Router::new().route("/{part}", get(status));
     let router = RouterLayer::builder()
         .upstream("status", Upstream::service(status))

@@ -37,7 +37,7 @@ async fn main() -> Result<ExitCode, BoxError> {
                 .get::<ConnectInfo<SocketAddr>>()
                 .map(|info| info.0)
         })
-        .upstream("orders", Upstream::http([format!("http://{orders}")])?)
+        .upstream("orders", Upstream::http([format!("http://{orders}")]))
         .upstream("pages", Upstream::service(pages))
         .route(Route::new("/orders/{*rest}").to("orders"))
         .route(

@@ -39,7 +39,7 @@ async fn main() -> Result<ExitCode, BoxError> {
         .route("/slow", get(slow));
     let backend = support::backend(backend).await?;
     let gateway = Gateway::builder()
-        .upstream("backend", Upstream::http([format!("http://{backend}")])?)
+        .upstream("backend", Upstream::http([format!("http://{backend}")]))
         .route(Route::get("/{*rest}").to("backend"))
         .build()?;
 

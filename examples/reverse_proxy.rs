@@ -79,7 +79,7 @@ fn main() -> ExitCode {
 
 fn run(options: Options) -> Result<(), BoxError> {
     let gateway = Gateway::builder()
-        .upstream("backend", Upstream::http([&options.upstream])?)
+        .upstream("backend", Upstream::http([&options.upstream]))
         .route(Route::new("/{*rest}").to("backend"))
         .build()?;
     let others = (1..options.threads)

@@ -111,7 +111,7 @@ async fn main() -> Result<ExitCode, BoxError> {
         // An upgrade to `websocket` needs no setting. After an hour of silence in both directions it is closed.
         .upstream(
             "chat",
-            Upstream::http([format!("http://{chat}")])?
+            Upstream::http([format!("http://{chat}")])
                 .tunnel_idle_timeout(Duration::from_secs(3600)),
         )
         .route(

@@ -15,8 +15,8 @@
 //!
 //! # fn main() -> Result<(), tower_gateway::BuildError> {
 //! let gateway = Gateway::builder()
-//!     .upstream("orders", Upstream::http(["http://10.0.0.1:8080", "http://10.0.0.2:8080"])?)
-//!     .upstream("users", Upstream::http(["http://users:8080"])?)
+//!     .upstream("orders", Upstream::http(["http://10.0.0.1:8080", "http://10.0.0.2:8080"]))
+//!     .upstream("users", Upstream::http(["http://users:8080"]))
 //!     .route(Route::new("/orders/{*rest}").to("orders"))
 //!     .route(Route::get("/users/{id}").to("users").rewrite_path("/v2/{id}"))
 //!     .build()?;

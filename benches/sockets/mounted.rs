@@ -8,8 +8,7 @@ use tower_gateway::{Gateway, Route, Upstream};
 
 /// Serves until the process ends.
 pub(crate) async fn serve(listen: SocketAddr, upstream: SocketAddr) -> Result<(), String> {
-    let upstream =
-        Upstream::http([format!("http://{upstream}")]).map_err(|error| error.to_string())?;
+    let upstream = Upstream::http([format!("http://{upstream}")]);
     let gateway = Gateway::builder()
         .peer_addr(|extensions| {
             let info = extensions.get::<ConnectInfo<SocketAddr>>();

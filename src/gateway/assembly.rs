@@ -1,10 +1,10 @@
 //! Upstreams and routes, checked and put together: what a gateway and a router layer have in common.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Next, Route, Upstream,
-    pipeline::Routes,
+    routes::Routes,
     target::{Ended, Target, Way},
     upstream::Ready,
 };
@@ -46,27 +46,6 @@ impl Assembly {
                 None
             }
         }
-    }
-}
-
-/// The way of each route, a line each.
-impl fmt::Display for Assembly {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for route in &self.routes {
-            let targets: Vec<_> = route
-                .targets
-                .iter()
-                .map(|(name, _)| name.as_str())
-                .collect();
-            writeln!(
-                f,
-                "route   {}: body limit > timeout > {} route layers > rewrite > {}",
-                route.label(),
-                route.layers.len(),
-                targets.join(" | "),
-            )?;
-        }
-        Ok(())
     }
 }
 

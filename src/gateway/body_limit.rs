@@ -13,22 +13,50 @@ use bytes::Bytes;
 use http::Request;
 use http_body::{Body as _, Frame, SizeHint};
 
+use super::NextFuture;
 use crate::{
     body::Body,
     error::{Error, ErrorKind},
 };
 
+/// Lets a request through whose body is within the limit, or turns out to be.
+pub(crate) fn within(
+    most: Option<u64>,
+    mut request: Request<Body>,
+    then: impl FnOnce(Request<Body>) -> NextFuture,
+) -> NextFuture {
+    let limited = match most {
+        Some(most) => limit(&mut request, most),
+        None => Ok(None),
+    };
+    match limited {
+        Ok(None) => then(request),
+        Ok(Some(overrun)) => {
+            let reply = then(request);
+            NextFuture::new(async move {
+                let answer = reply.await;
+                if overrun.has_happened() {
+                    // Whoever read the body saw it break off, and may have made anything of that.
+                    return Err(ErrorKind::BodyTooLarge.into());
+                }
+                answer
+            })
+        }
+        Err(error) => NextFuture::ready(Err(error)),
+    }
+}
+
 /// Whether the body of a request turned out to be over its limit while somebody read it.
-pub(crate) struct Overrun(Arc<AtomicBool>);
+struct Overrun(Arc<AtomicBool>);
 
 impl Overrun {
-    pub(crate) fn has_happened(&self) -> bool {
+    fn has_happened(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// Holds a body to a limit. One that says its length is refused, or let through as it is; only the others are counted.
-pub(crate) fn limit(request: &mut Request<Body>, most: u64) -> Result<Option<Overrun>, Error> {
+fn limit(request: &mut Request<Body>, most: u64) -> Result<Option<Overrun>, Error> {
     let size = request.body().size_hint();
     if size.lower() > most {
         return Err(ErrorKind::BodyTooLarge.into());

@@ -12,7 +12,7 @@ use super::{
     door::{Door, PeerOf, TlsOf, TrustedProxies},
     next::Layers,
     outer::Outer,
-    pipeline::{Inside, Pipeline},
+    pipeline::{Inside, Pipeline, Plan},
 };
 use crate::{
     body::Body,
@@ -172,18 +172,18 @@ impl GatewayBuilder {
     /// The gateway.
     ///
     /// # Errors
-    /// Every mistake: an unknown upstream, a bad path, host or template, a parameter that does not exist, two routes
+    /// Every mistake: an unknown upstream, a bad URL, path, host or template, a parameter that does not exist, two routes
     /// that can not be told apart, a setting of zero.
     pub fn build(self) -> Result<Gateway, BuildError> {
         let mut mistakes = Vec::new();
         let forward = self.forward.unwrap_or_default();
         let routes = self.assembly.routes(forward, &mut mistakes);
-        let plan = format!(
-            "door    greet > observe{} > check > canonical path > own headers > {} gateway layers > match\n{}",
-            self.outer,
-            self.layers.len(),
-            self.assembly,
-        );
+        let plan = Plan {
+            outer: &self.outer,
+            layers: &self.layers,
+            assembly: &self.assembly,
+        }
+        .to_string();
         let name = self
             .name
             .unwrap_or_else(|| format!("gw-{:016x}", random::next_u64()));

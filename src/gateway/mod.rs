@@ -1,5 +1,6 @@
 //! The gateway: what people write down, and the service that comes of it.
 
+mod answer;
 mod assembly;
 mod body_limit;
 mod build_error;
@@ -11,6 +12,7 @@ mod outer;
 mod pipeline;
 mod route;
 pub mod router;
+mod routes;
 mod target;
 mod upstream;
 
@@ -33,7 +35,8 @@ pub use route::Route;
 pub use upstream::Upstream;
 
 use crate::{body::Body, error::BoxError};
-use pipeline::{Answer, Pipeline};
+use answer::Answer;
+use pipeline::Pipeline;
 
 /// One front door for many backends: a service that any hyper or axum server mounts.
 ///
@@ -65,8 +68,8 @@ impl Gateway {
         Self(Arc::new(pipeline))
     }
 
-    /// The order in which a request goes through the gateway, for people to read: the door's line, then one for each
-    /// route. Its form may change between versions.
+    /// The order in which a request goes through the gateway, for people to read: a line for the door, one for each route,
+    /// one for each upstream. Layers have the names of their types. Its form may change between versions.
     pub fn pipeline(&self) -> &str {
         &self.0.plan
     }

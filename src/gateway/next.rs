@@ -143,7 +143,13 @@ impl fmt::Debug for NextFuture {
 
 /// Layers in the order in which they were added: the first is the outermost.
 #[derive(Clone, Default)]
-pub(crate) struct Layers(Vec<Arc<dyn Fn(Next) -> Next + Send + Sync>>);
+pub(crate) struct Layers(Vec<Named>);
+
+#[derive(Clone)]
+struct Named {
+    name: &'static str,
+    apply: Arc<dyn Fn(Next) -> Next + Send + Sync>,
+}
 
 impl Layers {
     pub(crate) fn push<L, B>(&mut self, layer: L)
@@ -155,25 +161,37 @@ impl Layers {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        self.0
-            .push(Arc::new(move |next| Next::new(layer.layer(next))));
+        self.0.push(Named {
+            name: short_name(std::any::type_name::<L>()),
+            apply: Arc::new(move |next| Next::new(layer.layer(next))),
+        });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    /// The layers' types, for people to read.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|layer| layer.name)
     }
 
     pub(crate) fn around(&self, inner: Next) -> Next {
-        self.0.iter().rev().fold(inner, |inner, layer| layer(inner))
+        self.0
+            .iter()
+            .rev()
+            .fold(inner, |inner, layer| (layer.apply)(inner))
     }
 }
 
 impl fmt::Debug for Layers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Layers({})", self.len())
+        f.debug_list().entries(self.names()).finish()
     }
+}
+
+/// `TimeoutLayer` of `tower::timeout::TimeoutLayer`, without the path and the parameters.
+fn short_name(name: &'static str) -> &'static str {
+    let name = name.split('<').next().unwrap_or(name);
+    name.rsplit("::").next().unwrap_or(name)
 }

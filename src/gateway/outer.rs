@@ -1,7 +1,7 @@
 //! The layers in front of the door's checks, all of them tower-http's, in their fixed order: rescue, compression,
 //! sensitive headers, CORS, decompression.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use super::{GatewayBuilder, Next, next::Layers, pipeline::Inside};
 
@@ -36,6 +36,12 @@ impl Outer {
         )
     }
 
+    /// The places that are taken, from the outermost.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        let used = self.0.iter().filter(|(_, layers)| !layers.is_empty());
+        used.map(|(name, _)| *name)
+    }
+
     #[cfg_attr(
         not(any(
             feature = "catch-panic",
@@ -49,16 +55,6 @@ impl Outer {
     fn at(&mut self, place: usize, name: &'static str) -> &mut Layers {
         self.0[place].0 = name;
         &mut self.0[place].1
-    }
-}
-
-impl fmt::Display for Outer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let used = self.0.iter().filter(|(_, layers)| !layers.is_empty());
-        for (name, _) in used {
-            write!(f, " > {name}")?;
-        }
-        Ok(())
     }
 }
 

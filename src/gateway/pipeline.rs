@@ -1,22 +1,28 @@
-//! The way of a request through the gateway, in the order in which it goes.
+//! The way of a request through the gateway, in the order in which it goes: the door, a route, an upstream. What each
+//! stage does stands elsewhere; [`Plan`] says the same for people to read.
 
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{fmt, sync::Arc};
 
 use http::{HeaderValue, Method, Request, Response, Version, header};
 
-use super::{Next, NextFuture, door::Door, target::Ended};
+use super::{
+    Next, NextFuture,
+    answer::Answer,
+    assembly::Assembly,
+    body_limit,
+    door::Door,
+    next::Layers,
+    outer::Outer,
+    routes::Routes,
+    target::{Ended, Target, Way, in_time},
+    upstream::Ready,
+};
 use crate::{
     body::Body,
-    context::{Params, RequestContext},
     error::{Error, ErrorKind},
-    observe::{ObserveFuture, ObserveLayer},
-    problem::{Allow, grpc},
-    routing::{Facts, Outcome, RouteTable},
+    observe::ObserveLayer,
+    problem::grpc,
+    upstream::count_down,
 };
 
 /// A gateway that is ready for requests.
@@ -31,13 +37,11 @@ pub(crate) struct Pipeline {
 /// The door and what is behind it.
 pub(crate) struct Inside {
     pub(crate) door: Door,
-    /// The gateway's layers around [`Inside::dispatch`], if there are any.
+    /// The gateway's layers around [`Routes::dispatch`], if there are any.
     pub(crate) layers: Option<Next>,
     pub(crate) routes: Arc<Routes>,
     pub(crate) proxy_status: Option<String>,
 }
-
-pub(crate) struct Routes(pub(crate) RouteTable<Ended>);
 
 impl Pipeline {
     /// From the client's request to the answer that it gets. Nothing fails: what goes wrong is an answer too.
@@ -52,99 +56,7 @@ impl Pipeline {
             Some(outer) => outer.send(request),
             None => self.inside.open(request),
         });
-        let inside = self.inside.clone();
-        let rescued = Rescued {
-            reply,
-            inside,
-            is_grpc,
-        };
-        Answer {
-            reply: ObserveFuture::new(rescued, observation),
-            is_head,
-        }
-    }
-}
-
-/// The answer to a request, on its way.
-pub(crate) struct Answer {
-    reply: ObserveFuture<Rescued>,
-    is_head: bool,
-}
-
-impl Future for Answer {
-    type Output = Result<Response<Body>, Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut response = ready!(Pin::new(&mut self.reply).poll(cx))?;
-        if self.is_head {
-            // hyper's HTTP/2 server would send a body that an in-process service or a rejection has.
-            *response.body_mut() = Body::empty();
-        }
-        Poll::Ready(Ok(response))
-    }
-}
-
-/// A reply that is an answer even when it fails, so that a failure is observed as it is answered.
-struct Rescued {
-    reply: NextFuture,
-    inside: Arc<Inside>,
-    is_grpc: bool,
-}
-
-impl Future for Rescued {
-    type Output = Result<Response<Body>, Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let reply = ready!(Pin::new(&mut self.reply).poll(cx));
-        let mut response = reply.unwrap_or_else(|error| self.inside.reject(error));
-        if self.is_grpc {
-            grpc::translate(&mut response);
-        }
-        Poll::Ready(Ok(response))
-    }
-}
-
-impl Routes {
-    pub(crate) fn dispatch(&self, mut request: Request<Body>) -> NextFuture {
-        match self.find(&mut request) {
-            Ok(route) => route.call(request),
-            Err(missed) => NextFuture::ready(Err(missed.into())),
-        }
-    }
-
-    /// The route that takes a request, whose context then has its name and its params.
-    pub(crate) fn find<B>(&self, request: &mut Request<B>) -> Result<&Ended, Missed> {
-        let context = request.extensions().get::<RequestContext>();
-        let facts = Facts {
-            method: request.method(),
-            host: context.and_then(RequestContext::authority),
-            path: request.uri().path(),
-            query: request.uri().query(),
-            headers: request.headers(),
-        };
-        let found = match self.0.find(&facts) {
-            Outcome::Found(found) => found,
-            Outcome::NotFound => return Err(Missed::Path),
-            Outcome::MethodNotAllowed { allow } => return Err(Missed::Method(allow)),
-        };
-        let route = found.value;
-        let params = match request.uri().path_and_query() {
-            Some(path) if !route.params.is_empty() => {
-                let ranges = found.captures.ranges();
-                Params::new(
-                    path.clone(),
-                    route.params.clone(),
-                    ranges.map(|at| Some(at.start as u32..at.end as u32)),
-                )
-            }
-            _ => Params::default(),
-        };
-        if let Some(context) = request.extensions_mut().get_mut::<RequestContext>() {
-            context.route = Some(route.name.clone());
-            context.params = params;
-            context.record(|notes| notes.route = Some(route.name.clone()));
-        }
-        Ok(route)
+        Answer::new(reply, self.inside.clone(), observation, is_head, is_grpc)
     }
 }
 
@@ -190,20 +102,108 @@ impl Inside {
     }
 }
 
-/// Why no route takes a request.
-pub(crate) enum Missed {
-    Path,
-    /// The path is known, with these methods.
-    Method(Vec<Method>),
-}
-
-impl From<Missed> for Error {
-    fn from(missed: Missed) -> Self {
-        match missed {
-            Missed::Path => ErrorKind::RouteNotFound.into(),
-            Missed::Method(allow) => {
-                Self::new(ErrorKind::MethodNotAllowed).with_source(Allow(allow))
-            }
+impl Routes {
+    pub(crate) fn dispatch(&self, mut request: Request<Body>) -> NextFuture {
+        match self.find(&mut request) {
+            Ok(route) => route.call(request),
+            Err(missed) => NextFuture::ready(Err(missed.into())),
         }
     }
+}
+
+impl Ended {
+    pub(crate) fn call(&self, request: Request<Body>) -> NextFuture {
+        body_limit::within(self.body_limit, request, |request| {
+            in_time(self.timeout, request, |request| match &self.way {
+                Way::Straight(target) => target.call(request),
+                Way::Layered(layers) => layers.send(request),
+            })
+        })
+    }
+}
+
+impl Target {
+    pub(crate) fn call(&self, request: Request<Body>) -> NextFuture {
+        let Some(upstream) = self.pick(request.headers()) else {
+            return NextFuture::ready(Err(ErrorKind::NoEndpoint.into()));
+        };
+        self.rewritten(request, |request| upstream.call(request))
+    }
+}
+
+impl Ready {
+    pub(crate) fn call(&self, mut request: Request<Body>) -> NextFuture {
+        match self {
+            Self::Layered(layers) => layers.send(request),
+            Self::InProcess(service) => service.call(request),
+            Self::Proxy(proxy) => match count_down(&mut request).transpose() {
+                Some(answer) => NextFuture::ready(answer),
+                None => match proxy.call(request) {
+                    Ok(reply) => NextFuture::new(reply),
+                    Err(error) => NextFuture::ready(Err(error)),
+                },
+            },
+        }
+    }
+}
+
+/// The order as text: a line for the door, one for each route, one for each upstream. What is not asked for is not there.
+pub(crate) struct Plan<'a> {
+    pub(crate) outer: &'a Outer,
+    pub(crate) layers: &'a Layers,
+    pub(crate) assembly: &'a Assembly,
+}
+
+impl fmt::Display for Plan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "door: client address > observe > ")?;
+        through(self.outer.names(), f)?;
+        write!(f, "checks > loop > canonical path > own headers > ")?;
+        through(self.layers.names(), f)?;
+        writeln!(f, "match")?;
+        for route in &self.assembly.routes {
+            write!(f, "route {}: ", route.takes())?;
+            match route.body_limit.or(self.assembly.body_limit) {
+                None | Some(u64::MAX) => {}
+                Some(most) => write!(f, "body limit {most} > ")?,
+            }
+            if let Some(limit) = route.timeout {
+                write!(f, "timeout {limit:?} > ")?;
+            }
+            through(route.layers.names(), f)?;
+            let is_split = route.targets.len() > 1;
+            through(is_split.then_some("split"), f)?;
+            through((!route.rewrite.is_empty()).then_some("rewrite"), f)?;
+            let targets: Vec<_> = route
+                .targets
+                .iter()
+                .map(|(name, weight)| match is_split {
+                    true => format!("upstream {name} (weight {weight})"),
+                    false => format!("upstream {name}"),
+                })
+                .collect();
+            writeln!(f, "{}", targets.join(" | "))?;
+        }
+        for (name, upstream) in &self.assembly.upstreams {
+            write!(f, "upstream {name}: ")?;
+            through(upstream.layers.names(), f)?;
+            match upstream.endpoints() {
+                Some(endpoints) => {
+                    write!(f, "Max-Forwards > endpoint > Host > connection to ")?;
+                    writeln!(f, "{}", endpoints.join(" | "))?;
+                }
+                None => writeln!(f, "service in this process")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn through<'a>(
+    stages: impl IntoIterator<Item = &'a str>,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    stages
+        .into_iter()
+        .try_for_each(|stage| write!(f, "{stage} > "))
 }

@@ -195,6 +195,26 @@ impl Route {
         self
     }
 
+    /// What it takes, for people to read.
+    pub(crate) fn takes(&self) -> String {
+        let methods: Vec<_> = self.methods.iter().map(Method::as_str).collect();
+        let hosts = match &self.hosts[..] {
+            [] => vec![""],
+            some => some.iter().map(String::as_str).collect(),
+        };
+        let places: Vec<_> = hosts
+            .iter()
+            .map(|host| format!("{host}{}", self.path))
+            .collect();
+        let name = self.name.iter().map(|name| format!("({name})"));
+        [methods.join("|"), places.join("|")]
+            .into_iter()
+            .chain(name)
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
     pub(crate) fn label(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.path.clone())
     }

@@ -22,7 +22,7 @@
 //! });
 //!
 //! let router = RouterLayer::builder()
-//!     .upstream("users", Upstream::service(users)) // or Upstream::http(["http://users:8080"])?
+//!     .upstream("users", Upstream::service(users)) // or Upstream::http(["http://users:8080"])
 //!     .route(Route::get("/api/users/{id}").to("users").strip_prefix("/api"))
 //!     .build()?; // lists every mistake at once
 //! let service = ServiceBuilder::new().layer(router).service(site);
@@ -51,7 +51,7 @@ use super::{
     BuildError, NextFuture, Route, Upstream,
     assembly::Assembly,
     door::canonical,
-    pipeline::{Missed, Routes},
+    routes::{Missed, Routes},
     target::Ended,
 };
 use crate::{

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Request, Uri};
 
-use super::{Next, NextFuture, body_limit, upstream::Ready};
+use super::{Next, NextFuture, upstream::Ready};
 use crate::{
     body::Body,
     clock,
@@ -30,53 +30,26 @@ pub(crate) enum Way {
     Layered(Next),
 }
 
-impl Ended {
-    pub(crate) fn call(&self, mut request: Request<Body>) -> NextFuture {
-        let limited = match self.body_limit {
-            Some(most) => body_limit::limit(&mut request, most),
-            None => Ok(None),
-        };
-        match limited {
-            Ok(None) => self.in_time(request),
-            Ok(Some(overrun)) => {
-                let reply = self.in_time(request);
-                NextFuture::new(async move {
-                    let answer = reply.await;
-                    if overrun.has_happened() {
-                        // Whoever read the body saw it break off, and may have made anything of that.
-                        return Err(ErrorKind::BodyTooLarge.into());
-                    }
-                    answer
-                })
-            }
-            Err(error) => NextFuture::ready(Err(error)),
-        }
+/// Sends a request on that has at most this long.
+pub(crate) fn in_time(
+    limit: Option<Duration>,
+    mut request: Request<Body>,
+    then: impl FnOnce(Request<Body>) -> NextFuture,
+) -> NextFuture {
+    let Some(deadline) = limit.and_then(|limit| clock::now().checked_add(limit)) else {
+        return then(request);
+    };
+    if let Some(context) = request.extensions_mut().get_mut::<RequestContext>() {
+        context.limit_deadline(deadline);
     }
-
-    fn in_time(&self, mut request: Request<Body>) -> NextFuture {
-        let limit = self.timeout;
-        let Some(deadline) = limit.and_then(|limit| clock::now().checked_add(limit)) else {
-            return self.go(request);
-        };
-        if let Some(context) = request.extensions_mut().get_mut::<RequestContext>() {
-            context.limit_deadline(deadline);
+    let reply = then(request);
+    // The client keeps the deadline to the end of the body; this holds whatever else is on the way to it.
+    NextFuture::new(async move {
+        match tokio::time::timeout_at(deadline.into(), reply).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(ErrorKind::Deadline)),
         }
-        let reply = self.go(request);
-        // The client keeps the deadline to the end of the body; this holds whatever else is on the way to it.
-        NextFuture::new(async move {
-            match tokio::time::timeout_at(deadline.into(), reply).await {
-                Ok(result) => result,
-                Err(_) => Err(Error::new(ErrorKind::Deadline)),
-            }
-        })
-    }
-
-    fn go(&self, request: Request<Body>) -> NextFuture {
-        match &self.way {
-            Way::Straight(target) => target.call(request),
-            Way::Layered(next) => next.send(request),
-        }
-    }
+    })
 }
 
 /// The upstreams of a route, and what is changed on the way to them.
@@ -89,18 +62,20 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) fn call(&self, request: Request<Body>) -> NextFuture {
-        let Some(upstream) = self.pick(request.headers()) else {
-            return NextFuture::ready(Err(ErrorKind::NoEndpoint.into()));
-        };
+    /// Rewrites a request on its way there, and the answer on its way back.
+    pub(crate) fn rewritten(
+        &self,
+        request: Request<Body>,
+        then: impl FnOnce(Request<Body>) -> NextFuture,
+    ) -> NextFuture {
         let Some(rewriter) = &self.rewriter else {
-            return upstream.call(request);
+            return then(request);
         };
         let (request, plan) = match self.rewrite(rewriter, request) {
             Ok(rewritten) => rewritten,
             Err(error) => return NextFuture::ready(Err(error)),
         };
-        let reply = upstream.call(request);
+        let reply = then(request);
         NextFuture::new(async move {
             let mut response = reply.await?;
             plan.apply_response(response.headers_mut())
@@ -124,7 +99,7 @@ impl Target {
         Ok((Request::from_parts(parts, body), plan))
     }
 
-    fn pick(&self, headers: &HeaderMap) -> Option<&Ready> {
+    pub(crate) fn pick(&self, headers: &HeaderMap) -> Option<&Ready> {
         let Some(split) = &self.split else {
             return self.upstreams.first();
         };

@@ -18,7 +18,7 @@ use crate::{
     body::Body,
     client::{Address, Client, ClientConfig, ClientConnector, Protocol, Resolver},
     error::{BoxError, Error, ErrorKind},
-    upstream::{Endpoint, HostHeader, Proxy, ProxySettings, count_down},
+    upstream::{Endpoint, HostHeader, Proxy, ProxySettings},
 };
 
 /// A backend: one or more endpoints that serve the same, or a service in this process.
@@ -47,14 +47,15 @@ pub struct Upstream {
     resolver: Resolver,
     #[cfg(feature = "tls")]
     tls: crate::client::TlsSettings,
-    layers: Layers,
+    pub(super) layers: Layers,
     mistakes: Vec<String>,
     built: Arc<OnceLock<Result<Ready, BuildError>>>,
 }
 
 #[derive(Clone)]
 enum Target {
-    Http(Vec<Address>),
+    /// A URL that is not an endpoint is a mistake, for `build` to report.
+    Http(Vec<Result<Address, String>>),
     Service(Next),
 }
 
@@ -66,22 +67,6 @@ pub(crate) enum Ready {
     Layered(Next),
 }
 
-impl Ready {
-    pub(crate) fn call(&self, mut request: Request<Body>) -> NextFuture {
-        match self {
-            Self::Proxy(proxy) => match count_down(&mut request).transpose() {
-                Some(answer) => NextFuture::ready(answer),
-                None => match proxy.call(request) {
-                    Ok(reply) => NextFuture::new(reply),
-                    Err(error) => NextFuture::ready(Err(error)),
-                },
-            },
-            Self::InProcess(service) => service.call(request),
-            Self::Layered(next) => next.send(request),
-        }
-    }
-}
-
 impl Upstream {
     /// Endpoints by URL: `http://host:port/base`, `https://host`, or `unix:/path/to/socket`.
     ///
@@ -90,32 +75,20 @@ impl Upstream {
     /// long as its time lasts: nothing of it was sent, so that this is safe for every method and body. An endpoint that
     /// was not reached is left for last until it is, and is given a chance in one of 16 draws.
     ///
-    /// # Errors
-    /// Every URL that is not an endpoint, or that there is none.
-    pub fn http<I>(endpoints: I) -> Result<Self, BuildError>
+    /// A URL that is not an endpoint, or none at all, is a mistake that `build` reports.
+    pub fn http<I>(endpoints: I) -> Self
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let mut mistakes = Vec::new();
-        let mut addresses = Vec::new();
-        for text in endpoints {
-            match Address::parse(text.as_ref()) {
-                Ok(address) if address.is_tls() && !cfg!(feature = "tls") => {
-                    mistakes.push(format!("`{address}` needs the feature `tls`"));
-                }
-                Ok(address) => addresses.push(address),
-                Err(error) => mistakes.push(error.to_string()),
+        let parse = |text: I::Item| match Address::parse(text.as_ref()) {
+            Ok(address) if address.is_tls() && !cfg!(feature = "tls") => {
+                Err(format!("`{address}` needs the feature `tls`"))
             }
-        }
-        if addresses.is_empty() && mistakes.is_empty() {
-            mistakes.push("an upstream has at least one endpoint".to_owned());
-        }
-        if mistakes.is_empty() {
-            Ok(Self::new(Target::Http(addresses)))
-        } else {
-            Err(BuildError::new(mistakes))
-        }
+            Ok(address) => Ok(address),
+            Err(error) => Err(error.to_string()),
+        };
+        Self::new(Target::Http(endpoints.into_iter().map(parse).collect()))
     }
 
     /// A service in this process, such as an axum router. Its errors are answered with 500, unless they are the crate's
@@ -333,6 +306,15 @@ impl Upstream {
         self.set(|this| this.layers.push(layer))
     }
 
+    /// Looks for mistakes in the settings now. A gateway does so when it is built; an upstream that is used by itself tells
+    /// of them only when it is first asked for its readiness.
+    ///
+    /// # Errors
+    /// Every mistake: a URL that is not an endpoint, none at all, a setting of 0, a certificate that is none.
+    pub fn check(&self) -> Result<(), BuildError> {
+        self.build("upstream").map(drop)
+    }
+
     /// Changes a setting. What was built with the old ones stays with the clones that use it.
     fn set(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
@@ -362,9 +344,18 @@ impl Upstream {
                 timeout: self.settings.timeout,
             }),
             Target::Http(addresses) => {
+                if addresses.is_empty() {
+                    mistakes.push("it has no endpoint; name at least one URL".to_owned());
+                }
                 let endpoints = addresses
                     .iter()
-                    .filter_map(|address| self.endpoint(address, &mut mistakes))
+                    .filter_map(|address| match address {
+                        Ok(address) => self.endpoint(address, &mut mistakes),
+                        Err(mistake) => {
+                            mistakes.push(mistake.clone());
+                            None
+                        }
+                    })
                     .collect();
                 Ready::Proxy(Proxy::new(name, endpoints, self.settings.clone()))
             }
@@ -385,7 +376,23 @@ impl Upstream {
 
     #[cfg(feature = "tls")]
     fn has_tls(&self) -> bool {
-        matches!(&self.target, Target::Http(addresses) if addresses.iter().any(Address::is_tls))
+        // What a bad URL was meant to be is not known.
+        let is_tls = |address: &Result<Address, _>| address.as_ref().map_or(true, Address::is_tls);
+        matches!(&self.target, Target::Http(addresses) if addresses.iter().any(is_tls))
+    }
+
+    /// The endpoints by URL, unless it is a service.
+    pub(super) fn endpoints(&self) -> Option<Vec<String>> {
+        match &self.target {
+            Target::Http(addresses) => Some(
+                addresses
+                    .iter()
+                    .flatten()
+                    .map(ToString::to_string)
+                    .collect(),
+            ),
+            Target::Service(_) => None,
+        }
     }
 
     fn endpoint(&self, address: &Address, mistakes: &mut Vec<String>) -> Option<Endpoint> {
@@ -447,15 +454,9 @@ where
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Upstream");
-        match &self.target {
-            Target::Http(addresses) => debug.field(
-                "endpoints",
-                &addresses
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>(),
-            ),
-            Target::Service(_) => debug.field("service", &"in process"),
+        match self.endpoints() {
+            Some(endpoints) => debug.field("endpoints", &endpoints),
+            None => debug.field("service", &"in process"),
         };
         debug.finish_non_exhaustive()
     }
@@ -467,7 +468,7 @@ mod tests {
 
     #[test]
     fn a_tunnel_has_an_idle_limit_unless_it_is_taken_off() {
-        let upstream = || Upstream::http(["http://a"]).unwrap();
+        let upstream = || Upstream::http(["http://a"]);
         let minute = Duration::from_secs(60);
         for (upstream, limit) in [
             (upstream(), Some(10 * minute)),

@@ -70,4 +70,5 @@ mod service;
 mod trace_context;
 
 pub use layer::ObserveLayer;
+pub(crate) use observation::Observation;
 pub use service::{Observe, ObserveFuture};

@@ -115,6 +115,10 @@ enum Action<V> {
 }
 
 impl Rewrite {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// Changes nothing.
     #[must_use]
     pub fn new() -> Self {

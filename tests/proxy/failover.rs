@@ -21,7 +21,7 @@ use crate::support::{
 /// Endpoints on these addresses, each with its own base path.
 fn endpoints(addresses: &[SocketAddr]) -> Upstream {
     let urls = addresses.iter().enumerate();
-    Upstream::http(urls.map(|(at, address)| format!("http://{address}/{at}"))).unwrap()
+    Upstream::http(urls.map(|(at, address)| format!("http://{address}/{at}")))
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn an_endpoint_that_was_not_reached_is_not_preferred_until_it_is_back() {
         format!("http://away.test:{port}/away"),
         format!("http://{alive}/here"),
     ];
-    let upstream = Upstream::http(urls).unwrap().resolver(move |_| {
+    let upstream = Upstream::http(urls).resolver(move |_| {
         count.fetch_add(1, Ordering::SeqCst);
         let known = is_back.load(Ordering::SeqCst);
         async move {
@@ -172,7 +172,7 @@ fn try_again(
 async fn what_reached_no_endpoint_can_be_tried_again() {
     let (recorder, alive) = Recorder::start().await;
     let asked = AtomicUsize::new(0);
-    let upstream = Upstream::http([format!("http://late.test:{}", alive.port())]).unwrap();
+    let upstream = Upstream::http([format!("http://late.test:{}", alive.port())]);
     let upstream = upstream.resolver(move |_| {
         let early = asked.fetch_add(1, Ordering::SeqCst) < 5;
         async move {

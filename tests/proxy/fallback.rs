@@ -121,7 +121,7 @@ async fn backend() -> Backend {
 async fn after_a_fallback_there_are_many_connections_and_after_a_return_streams() {
     let backend = backend().await;
     let url = format!("https://localhost:{}", backend.address.port());
-    let upstream = Upstream::http([url]).unwrap();
+    let upstream = Upstream::http([url]);
     let gateway = Gateway::builder()
         .upstream("backend", upstream.tls_authority(backend.pem))
         .route(Route::new("/{*rest}").to("backend"))

@@ -77,12 +77,7 @@ async fn gateway(upstream: Upstream) -> SocketAddr {
 async fn more_connections_are_opened_when_the_streams_run_out() {
     // Ten requests are answered only when all ten are there: they need five connections of two streams.
     let (backend, connections) = two_streams(10).await;
-    let address = gateway(
-        Upstream::http([format!("http://{backend}")])
-            .unwrap()
-            .http2_only(),
-    )
-    .await;
+    let address = gateway(Upstream::http([format!("http://{backend}")]).http2_only()).await;
     for _ in 0..3 {
         let answers =
             join_all((0..10).map(|_| support::send(address, support::request("GET", "/a")))).await;
@@ -94,12 +89,7 @@ async fn more_connections_are_opened_when_the_streams_run_out() {
 #[tokio::test]
 async fn body_and_trailers_pass_from_http2_to_http1() {
     let (backend, _) = two_streams(1).await;
-    let address = gateway(
-        Upstream::http([format!("http://{backend}")])
-            .unwrap()
-            .http2_only(),
-    )
-    .await;
+    let address = gateway(Upstream::http([format!("http://{backend}")]).http2_only()).await;
     let mut request = support::request("POST", "/a");
     *request.body_mut() = Full::new(Bytes::from(vec![7; 300_000]));
     request

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod advisories;
+mod assembly;
 mod body_limits;
 mod early;
 mod failover;

@@ -48,7 +48,7 @@ where
 }
 
 async fn gateway(backend: SocketAddr, set: impl FnOnce(Upstream) -> Upstream) -> SocketAddr {
-    let upstream = Upstream::http([format!("http://{backend}")]).unwrap();
+    let upstream = Upstream::http([format!("http://{backend}")]);
     let gateway = Gateway::builder()
         .upstream("backend", set(upstream.http2_only()))
         .route(Route::new("/{*rest}").to("backend"))

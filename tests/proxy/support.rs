@@ -59,7 +59,7 @@ pub async fn in_front_of(backend: SocketAddr) -> SocketAddr {
 
 /// An upstream with one endpoint.
 pub fn upstream(backend: SocketAddr) -> Upstream {
-    Upstream::http([format!("http://{backend}")]).unwrap()
+    Upstream::http([format!("http://{backend}")])
 }
 
 /// Serves an axum router on a free port.

@@ -106,7 +106,7 @@ fn says_version() -> axum::Router {
 #[tokio::test]
 async fn a_websocket_goes_over_http1_to_a_backend_that_prefers_http2() {
     let (backend, pem) = backend(&[b"h2", b"http/1.1"]).await;
-    let upstream = Upstream::http([format!("https://localhost:{}", backend.port())]).unwrap();
+    let upstream = Upstream::http([format!("https://localhost:{}", backend.port())]);
     let gateway = support::one_route(Route::new("/{*rest}"), upstream.tls_authority(pem));
     let gateway = support::serve(gateway).await;
     let stream = TcpStream::connect(gateway).await.unwrap();
@@ -149,7 +149,7 @@ async fn a_backend_that_hangs_up_after_each_handshake_is_tried_three_times() {
         }
     })
     .await;
-    let upstream = Upstream::http([format!("https://localhost:{}", address.port())]).unwrap();
+    let upstream = Upstream::http([format!("https://localhost:{}", address.port())]);
     let asked = ask(upstream.tls_authority(certified.cert.pem()));
     let soon = tokio::time::timeout(Duration::from_secs(5), asked);
     assert_eq!(soon.await.expect("an end of it").0, 502);
@@ -170,9 +170,8 @@ async fn ask(upstream: Upstream) -> (u16, String) {
 #[tokio::test]
 async fn alpn_decides_and_only_a_known_authority_is_trusted() {
     let (both, pem) = backend(&[b"h2", b"http/1.1"]).await;
-    let to = |address: SocketAddr| {
-        Upstream::http([format!("https://localhost:{}", address.port())]).unwrap()
-    };
+    let to =
+        |address: SocketAddr| Upstream::http([format!("https://localhost:{}", address.port())]);
     assert_eq!(
         ask(to(both).tls_authority(pem.clone())).await,
         (200, "HTTP/2.0".to_owned())
@@ -209,9 +208,7 @@ async fn a_backend_that_wants_a_certificate_gets_the_one_that_was_given() {
         let (address, pem) = backend_for(protocols, Some(known.cert.der().clone())).await;
         let to = || {
             let endpoint = format!("https://localhost:{}", address.port());
-            Upstream::http([endpoint])
-                .unwrap()
-                .tls_authority(pem.clone())
+            Upstream::http([endpoint]).tls_authority(pem.clone())
         };
         let shown = |who: &rcgen::CertifiedKey<rcgen::KeyPair>| {
             to().tls_identity(who.cert.pem(), who.signing_key.serialize_pem())
@@ -308,7 +305,7 @@ async fn a_body_up_to_the_end_of_the_connection_is_whole_only_if_tls_says_so() {
             }
         })
         .await;
-        let upstream = Upstream::http([format!("https://localhost:{}", address.port())]).unwrap();
+        let upstream = Upstream::http([format!("https://localhost:{}", address.port())]);
         let gateway = support::one_route(
             Route::new("/a"),
             upstream.tls_authority(certified.cert.pem()),

@@ -157,7 +157,7 @@ async fn all_endpoints_are_used_and_the_less_busy_one_is_preferred() {
     }
     let gateway = serve(one_route(
         Route::new("/{*rest}"),
-        Upstream::http(&endpoints).unwrap(),
+        Upstream::http(&endpoints),
     ))
     .await;
     let mut connection = connect(gateway).await;
@@ -198,7 +198,7 @@ fn by_name(port: u16, answers: Answers) -> (Upstream, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
     let answers = Mutex::new(answers.into_iter());
-    let upstream = Upstream::http([format!("http://users.test:{port}")]).unwrap();
+    let upstream = Upstream::http([format!("http://users.test:{port}")]);
     let upstream = upstream.resolver(move |name| {
         assert_eq!(name, "users.test");
         count.fetch_add(1, Ordering::SeqCst);

@@ -156,7 +156,7 @@ async fn proxy_status_says_what_went_wrong_and_nothing_of_the_inside() {
     .await;
     let limit = Duration::from_millis(50);
     let port = |address: SocketAddr| address.port().to_string();
-    let nameless = Upstream::http(["http://inner.secret-name.test"]).unwrap();
+    let nameless = Upstream::http(["http://inner.secret-name.test"]);
     let nameless = nameless.resolver(|_| async { Err(std::io::Error::other("secret-resolver")) });
     let full = upstream(holds)
         .max_connections(1)

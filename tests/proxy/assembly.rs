@@ -1,0 +1,139 @@
+//! What `build` says of an assembly: every mistake of a bad one, the order of the stages of a good one.
+
+use std::time::Duration;
+
+use tower::timeout::TimeoutLayer;
+use tower_gateway::{Gateway, Route, RouterLayer, Upstream};
+
+#[test]
+fn every_mistake_of_an_assembly_is_listed() {
+    let error = Gateway::builder()
+        .name("not a token")
+        .upstream(
+            "a",
+            Upstream::http(["ftp://x", "http://y:0", "http://127.0.0.1:1"])
+                .max_connections(0)
+                .timeout(Duration::ZERO),
+        )
+        .upstream("b", Upstream::http(["http://127.0.0.1:1"]))
+        .upstream("b", Upstream::http(["http://127.0.0.1:2"]))
+        .upstream("none", Upstream::http([""; 0]))
+        .route(Route::new("/x").to("nobody"))
+        .route(Route::new("no-slash").to("b"))
+        .route(Route::new("/p/{id}").to("b").rewrite_path("/q/{other}"))
+        .route(Route::new("/bad").to("b").rewrite_path("/q/{"))
+        .route(Route::new("/late").to("b").timeout(Duration::ZERO))
+        .route(Route::new("/h").host("*.*.test").to("b"))
+        .route(Route::new("/split").split([("b", 0)]))
+        .route(Route::new("/nowhere"))
+        .route(Route::get("/u/{id}").to("b"))
+        .route(Route::get("/u/{name}").to("b"))
+        .trust_proxies(["everybody"])
+        .build()
+        .unwrap_err();
+    let mistakes: Vec<_> = error.mistakes().collect();
+    let expected: [&[&str]; 16] = [
+        &["upstream `a`", "max_connections is 0"],
+        &["upstream `a`", "timeout is 0"],
+        &["upstream `a`", "`ftp://x`"],
+        &["upstream `a`", "`http://y:0`"],
+        &["upstream `b` is there twice"],
+        &["upstream `none`", "no endpoint"],
+        &["route `/x`", "there is no upstream `nobody`"],
+        &["route `no-slash`"],
+        &["route `/p/{id}`", "`other`"],
+        &["route `/bad`"],
+        &["route `/late`", "timeout is 0"],
+        &["route `/h`", "*.*.test"],
+        &["route `/split`"],
+        &["route `/nowhere`", "it leads nowhere"],
+        &["/u/{id}", "/u/{name}"],
+        &["`everybody`"],
+    ];
+    for parts in expected {
+        let of_these = |mistake: &&&str| parts.iter().all(|part| mistake.contains(part));
+        assert_eq!(
+            mistakes.iter().filter(of_these).count(),
+            1,
+            "{parts:?} in {mistakes:#?}"
+        );
+    }
+    assert!(mistakes.last().unwrap().contains("`not a token`"));
+    assert_eq!(mistakes.len(), expected.len() + 1, "{mistakes:#?}");
+}
+
+#[test]
+fn a_router_and_an_upstream_by_themselves_list_their_mistakes_too() {
+    let bad = || Upstream::http(["ftp://x", "http://y:0"]).max_connections(0);
+    assert_eq!(bad().check().unwrap_err().mistakes().len(), 3);
+    let router = RouterLayer::builder()
+        .upstream("a", bad())
+        .route(Route::new("/x").to("a"))
+        .build();
+    assert_eq!(router.unwrap_err().mistakes().len(), 3);
+    assert!(Upstream::http(["http://y:1"]).check().is_ok());
+}
+
+#[test]
+fn the_order_of_the_stages_is_printed() {
+    let layer = || TimeoutLayer::new(Duration::from_secs(9));
+    let again = tower::layer::layer_fn(|inner: tower_gateway::Next| inner);
+    let service = tower::service_fn(|_: http::Request<tower_gateway::Body>| async {
+        Ok::<_, tower_gateway::BoxError>(http::Response::new(tower_gateway::Body::empty()))
+    });
+    let gateway = Gateway::builder()
+        .upstream(
+            "orders",
+            Upstream::http(["http://10.0.0.1:8080", "https://orders/v1"]).layer(layer()),
+        )
+        .upstream("app", Upstream::service(service))
+        .route(
+            Route::get("/orders/{*rest}")
+                .name("orders")
+                .host("shop.test")
+                .host("*.shop.test")
+                .split([("orders", 9), ("app", 1)])
+                .timeout(Duration::from_secs(2))
+                .layer(layer())
+                .layer(again)
+                .strip_prefix("/orders"),
+        )
+        .route(Route::new("/app").to("app").body_limit(u64::MAX))
+        .body_limit(1000)
+        .layer(again)
+        .layer(layer());
+    #[cfg(feature = "cors")]
+    let gateway = gateway.cors(tower_http::cors::CorsLayer::new());
+    #[cfg(feature = "catch-panic")]
+    let gateway = gateway.catch_panic();
+    #[cfg(feature = "sensitive-headers")]
+    let gateway = gateway.sensitive_headers([http::header::COOKIE]);
+    #[cfg(feature = "compression")]
+    let gateway = gateway.compression(tower_http::compression::CompressionLayer::new());
+    #[cfg(feature = "decompression")]
+    let gateway =
+        gateway.decompression(tower_http::decompression::RequestDecompressionLayer::new());
+    let outer = [
+        (cfg!(feature = "catch-panic"), "rescue > "),
+        (cfg!(feature = "compression"), "compression > "),
+        (cfg!(feature = "sensitive-headers"), "sensitive headers > "),
+        (cfg!(feature = "cors"), "cors > "),
+        (cfg!(feature = "decompression"), "decompression > "),
+    ];
+    let outer: String = outer
+        .iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, name)| *name)
+        .collect();
+    let expected = format!(
+        "\
+door: client address > observe > {outer}checks > loop > canonical path > own headers > LayerFn > TimeoutLayer > match
+route GET shop.test/orders/{{*rest}}|*.shop.test/orders/{{*rest}} (orders): body limit 1000 > timeout 2s > TimeoutLayer > \
+LayerFn > split > rewrite > upstream orders (weight 9) | upstream app (weight 1)
+route /app: upstream app
+upstream orders: TimeoutLayer > Max-Forwards > endpoint > Host > connection to http://10.0.0.1:8080 | https://orders/v1
+upstream app: service in this process
+"
+    );
+    assert_eq!(gateway.build().unwrap().pipeline(), expected);
+}
