@@ -1,7 +1,7 @@
 //! What a gateway costs in its process: a request through it to a backend that answers at once, beside the same backend
 //! asked straight. First the allocations of a request are counted, then its time is measured.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, missing_docs)] // a bench that can not begin has to stop
+#![expect(clippy::expect_used, reason = "a bench that can not begin has to stop")]
 
 use std::{
     convert::Infallible,

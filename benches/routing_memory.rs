@@ -1,7 +1,6 @@
 //! Memory that tables of 100,000 routes take, and allocations of a search.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, missing_docs)]
-// a bench that can not begin has to stop
+#![expect(clippy::expect_used, reason = "a bench that can not begin has to stop")]
 
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -1,9 +1,10 @@
 //! An allocator that counts.
 
-// A global allocator can not be written without it; this one only counts and passes on.
-#![allow(unsafe_code)]
-// Each bench uses some of it.
-#![allow(dead_code)]
+#![expect(
+    unsafe_code,
+    reason = "a global allocator can not be written without; this one counts and passes on"
+)]
+#![allow(dead_code, reason = "each bench uses some of it")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

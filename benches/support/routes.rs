@@ -1,7 +1,6 @@
 //! Patterns as APIs have them, and requests for them.
 
-// Each bench uses some of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each bench uses some of it")]
 
 /// `count` patterns, ten for each resource: with and without params, up to six segments.
 pub fn patterns(count: usize) -> Vec<String> {

@@ -21,7 +21,10 @@ pub(crate) struct Connector {
 /// A connection that has not spoken HTTP yet, and which HTTP it is to speak.
 pub(crate) struct Opened {
     pub(crate) io: Io,
-    #[cfg_attr(not(feature = "http2"), allow(dead_code))] // always false then
+    #[cfg_attr(
+        not(feature = "http2"),
+        expect(dead_code, reason = "without the feature it is always false")
+    )]
     pub(crate) http2: bool,
 }
 

@@ -49,8 +49,6 @@ pub(crate) enum Protocol {
     /// HTTP/1.1 only.
     Http1,
     /// HTTP/2 only: by ALPN over TLS, with prior knowledge in clear.
-    #[cfg_attr(not(feature = "http2"), allow(dead_code))]
-    // an upstream can only ask for it with the feature
     Http2,
 }
 
@@ -64,12 +62,12 @@ pub(crate) struct ClientConfig {
     pub(crate) max_wait: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) max_age: Option<Duration>,
-    #[cfg_attr(not(feature = "http2"), allow(dead_code))]
+    #[cfg(feature = "http2")]
     pub(crate) max_streams: NonZeroUsize,
     /// How long an HTTP/2 connection may be silent before it is asked for a sign of life. `None`: for ever.
-    #[cfg_attr(not(feature = "http2"), allow(dead_code))]
+    #[cfg(feature = "http2")]
     pub(crate) ping_every: Option<Duration>,
-    #[cfg_attr(not(feature = "http2"), allow(dead_code))]
+    #[cfg(feature = "http2")]
     pub(crate) ping_timeout: Duration,
     pub(crate) resolve_every: Duration,
 }
@@ -84,9 +82,12 @@ impl Default for ClientConfig {
             max_wait: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(60),
             max_age: None,
+            #[cfg(feature = "http2")]
             max_streams: NonZeroUsize::new(100).unwrap_or(NonZeroUsize::MIN),
             // More often, and servers that allow one in five minutes (as gRPC's do) end the connection.
+            #[cfg(feature = "http2")]
             ping_every: Some(Duration::from_secs(5 * 60)),
+            #[cfg(feature = "http2")]
             ping_timeout: Duration::from_secs(10),
             resolve_every: Duration::from_secs(30),
         }

@@ -54,8 +54,10 @@ impl Client {
         mut outgoing: Outgoing,
         limits: Limits,
     ) -> impl Future<Output = Result<Answer, Unanswered>> + Send {
-        // HTTP/2 takes it, and gives it back.
-        #[cfg_attr(not(feature = "http2"), allow(unused_mut))]
+        #[cfg_attr(
+            not(feature = "http2"),
+            expect(unused_mut, reason = "only HTTP/2 takes it, and gives it back")
+        )]
         let mut in_flight = self.enter();
         let repeatable = outgoing.body.is_end_stream() && outgoing.method.is_idempotent();
         let mut watch = Watch::new(limits);
@@ -74,8 +76,13 @@ impl Client {
                         }
                     },
                 };
-                // Without HTTP/2 there is one kind of connection.
-                #[cfg_attr(not(feature = "http2"), allow(clippy::infallible_destructuring_match))]
+                #[cfg_attr(
+                    not(feature = "http2"),
+                    expect(
+                        clippy::infallible_destructuring_match,
+                        reason = "without HTTP/2 there is one kind of connection"
+                    )
+                )]
                 let mut conn = match lease {
                     Lease::Http1(conn) => conn,
                     #[cfg(feature = "http2")]

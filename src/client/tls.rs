@@ -19,7 +19,6 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Tls {
     auto: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
-    #[cfg_attr(not(feature = "http2"), allow(dead_code))]
     http2: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
 }

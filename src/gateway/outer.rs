@@ -9,15 +9,15 @@ use super::{GatewayBuilder, Next, next::Layers, pipeline::Inside};
 #[derive(Default)]
 pub(crate) struct Outer([(&'static str, Layers); 5]);
 
-#[cfg_attr(not(feature = "catch-panic"), allow(dead_code))] // a place is named where its feature is on
+#[cfg(feature = "catch-panic")]
 const RESCUE: usize = 0;
-#[cfg_attr(not(feature = "compression"), allow(dead_code))]
+#[cfg(feature = "compression")]
 const COMPRESSION: usize = 1;
-#[cfg_attr(not(feature = "sensitive-headers"), allow(dead_code))]
+#[cfg(feature = "sensitive-headers")]
 const SENSITIVE: usize = 2;
-#[cfg_attr(not(feature = "cors"), allow(dead_code))]
+#[cfg(feature = "cors")]
 const CORS: usize = 3;
-#[cfg_attr(not(feature = "decompression"), allow(dead_code))]
+#[cfg(feature = "decompression")]
 const DECOMPRESSION: usize = 4;
 
 impl Outer {
@@ -42,16 +42,13 @@ impl Outer {
         used.map(|(name, _)| *name)
     }
 
-    #[cfg_attr(
-        not(any(
-            feature = "catch-panic",
-            feature = "compression",
-            feature = "sensitive-headers",
-            feature = "cors",
-            feature = "decompression"
-        )),
-        allow(dead_code)
-    )]
+    #[cfg(any(
+        feature = "catch-panic",
+        feature = "compression",
+        feature = "sensitive-headers",
+        feature = "cors",
+        feature = "decompression"
+    ))]
     fn at(&mut self, place: usize, name: &'static str) -> &mut Layers {
         self.0[place].0 = name;
         &mut self.0[place].1

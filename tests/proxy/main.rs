@@ -1,6 +1,11 @@
 //! The gateway over real sockets: routes, what is passed on and what is not, backends that fail, WebSockets, and raw
 //! requests that try to smuggle others.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod advisories;
 mod assembly;

@@ -104,7 +104,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for Ca
     }
 }
 
-pub(super) struct Log(Arc<Mutex<Seen>>, #[allow(dead_code)] DefaultGuard); // the guard is there to be dropped
+pub(super) struct Log {
+    seen: Arc<Mutex<Seen>>,
+    _until_dropped: DefaultGuard,
+}
 
 impl Log {
     pub(super) fn at(lowest: impl Into<Option<Level>>) -> Self {
@@ -113,14 +116,15 @@ impl Log {
             seen: Arc::clone(&seen),
             lowest: lowest.into(),
         };
-        Self(
+        let subscriber = tracing_subscriber::registry().with(capture);
+        Self {
             seen,
-            tracing::subscriber::set_default(tracing_subscriber::registry().with(capture)),
-        )
+            _until_dropped: tracing::subscriber::set_default(subscriber),
+        }
     }
 
     pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap()
+        self.seen.lock().unwrap()
     }
 
     pub(super) fn count(&self) -> usize {

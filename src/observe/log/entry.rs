@@ -160,7 +160,10 @@ impl Drop for Entry {
 
 /// Milliseconds, to the microsecond.
 fn millis(duration: Duration) -> f64 {
-    #[allow(clippy::cast_precision_loss)] // 2^53 microseconds are 285 years
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "2^53 microseconds are 285 years"
+    )]
     let micros = duration.as_micros() as f64;
     micros / 1000.0
 }

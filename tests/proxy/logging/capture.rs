@@ -48,17 +48,23 @@ pub struct Kept {
 
 /// Keeps the log of the thread that made it, until it is dropped: so a test that uses it runs on one thread, and tests
 /// beside it have a log of their own.
-pub struct Log(Arc<Mutex<Kept>>, #[allow(dead_code)] DefaultGuard);
+pub struct Log {
+    kept: Arc<Mutex<Kept>>,
+    _until_dropped: DefaultGuard,
+}
 
 impl Log {
     pub fn start() -> Self {
         let kept = Arc::<Mutex<Kept>>::default();
         let subscriber = tracing_subscriber::registry().with(Keep(kept.clone()));
-        Self(kept, tracing::subscriber::set_default(subscriber))
+        Self {
+            kept,
+            _until_dropped: tracing::subscriber::set_default(subscriber),
+        }
     }
 
     pub fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap()
+        self.kept.lock().unwrap()
     }
 
     /// The event of the next request; it may come a moment after its answer.
