@@ -39,6 +39,7 @@ mod tunnel;
 mod upstreams;
 mod volume;
 mod way;
+mod websockets;
 mod wire;
 
 use std::{
@@ -50,21 +51,14 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::Body,
-    extract::ws::{Message, WebSocketUpgrade},
-    http::Uri,
-    routing::{any, post},
-};
+use axum::{Router, body::Body, http::Uri, routing::post};
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt, future::join_all, stream};
+use futures_util::{future::join_all, stream};
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use serde_json::Value;
-use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Notify};
-use tokio_tungstenite::tungstenite;
+use tokio::{io::AsyncWriteExt, sync::Notify};
 use tower_gateway::{Gateway, Route};
 
 use support::{
@@ -345,61 +339,6 @@ async fn a_kept_connection_that_closed_is_replaced() {
         close.notify_one();
         closed.notified().await;
         assert_eq!(connections.load(Ordering::Relaxed), round);
-    }
-}
-
-#[tokio::test]
-async fn websockets_go_through() {
-    let backend = Router::new().route(
-        "/ws",
-        any(|upgrade: WebSocketUpgrade| async move {
-            upgrade.on_upgrade(|mut socket| async move {
-                while let Some(Ok(message)) = socket.recv().await {
-                    if matches!(message, Message::Text(_) | Message::Binary(_))
-                        && socket.send(message).await.is_err()
-                    {
-                        break;
-                    }
-                }
-            })
-        }),
-    );
-    let gateway = in_front_of(axum_backend(backend).await).await;
-    let stream = TcpStream::connect(gateway).await.unwrap();
-    let (mut socket, response) = tokio_tungstenite::client_async("ws://t.example/ws", stream)
-        .await
-        .unwrap();
-    assert_eq!(response.status(), 101);
-    for sent in [
-        tungstenite::Message::text("hello"),
-        tungstenite::Message::binary(vec![7; 200_000]),
-    ] {
-        socket.send(sent.clone()).await.unwrap();
-        assert_eq!(socket.next().await.unwrap().unwrap(), sent);
-    }
-    socket.close(None).await.unwrap();
-    while let Some(message) = socket.next().await {
-        assert!(message.unwrap().is_close());
-    }
-}
-
-#[tokio::test]
-async fn a_websocket_that_the_backend_did_not_accept_is_a_502() {
-    let backend = raw_backend(|_, mut stream| async move {
-        read_head(&mut stream).await;
-        let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                      Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n";
-        stream.write_all(answer.as_bytes()).await.unwrap();
-        // Held open, so that the answer is judged by what it says.
-        std::future::pending().await
-    })
-    .await;
-    let stream = TcpStream::connect(in_front_of(backend).await)
-        .await
-        .unwrap();
-    match tokio_tungstenite::client_async("ws://t.example/ws", stream).await {
-        Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), 502),
-        other => panic!("{other:?}"),
     }
 }
 
