@@ -28,8 +28,10 @@ const CORES: [&str; 19] = [
 ];
 
 /// Runtimes, timers, I/O, services, chance and time.
-const NOT_IN_CORES: [&str; 17] = [
+const NOT_IN_CORES: [&str; 20] = [
     "crate::client::connect",
+    "crate::client::io",
+    "crate::client::pool",
     "crate::clock",
     "crate::random",
     "futures_util",
@@ -37,6 +39,7 @@ const NOT_IN_CORES: [&str; 17] = [
     "hyper_util",
     "std::env",
     "std::fs",
+    "std::net::TcpListener",
     "std::net::TcpStream",
     "std::net::UdpSocket",
     "std::os",
