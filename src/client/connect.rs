@@ -170,3 +170,23 @@ async fn tcp(address: SocketAddr) -> io::Result<Io> {
     stream.set_nodelay(true)?;
     Ok(Io::Tcp(stream))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn small_writes_are_not_held_back() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let resolver = Resolver::new(move |_| async move { Ok(vec![address.ip()]) });
+        for host in [address.to_string(), format!("t.test:{}", address.port())] {
+            let place = Address::parse(&format!("http://{host}")).unwrap();
+            let connector = Connector::new(place, ClientConfig::default(), resolver.clone());
+            match connector.open().await.unwrap().io {
+                Io::Tcp(stream) => assert!(stream.nodelay().unwrap(), "{host}"),
+                _ => panic!("{host} is no TCP address"),
+            }
+        }
+    }
+}

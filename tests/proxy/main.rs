@@ -17,6 +17,7 @@ mod grpc;
 mod http2;
 mod identity;
 mod in_process;
+mod keeping;
 mod layers;
 mod leftovers;
 mod lies;
