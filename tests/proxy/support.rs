@@ -26,7 +26,11 @@ use tower_gateway::{Gateway, Route, Upstream};
 
 /// Serves a gateway on a free port.
 pub async fn serve(gateway: Gateway) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    serve_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), gateway)
+}
+
+/// Serves a gateway on this socket.
+pub fn serve_on(listener: TcpListener, gateway: Gateway) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         loop {
@@ -76,7 +80,15 @@ where
     F: Fn(usize, TcpStream) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    raw_backend_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), serve)
+}
+
+/// Accepts connections on this socket and hands each to `serve`, with its number from 0 on.
+pub fn raw_backend_on<F, Fut>(listener: TcpListener, serve: F) -> SocketAddr
+where
+    F: Fn(usize, TcpStream) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         for number in 0.. {

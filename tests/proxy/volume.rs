@@ -1,7 +1,9 @@
-//! Bodies that are larger than what a gateway may keep: whoever reads slowly slows down whoever sends.
+//! Bodies that are larger than what a gateway may keep: whoever reads slowly slows down whoever sends, and memory does not
+//! grow with what passes.
 
 use std::{
     pin::Pin,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,15 +13,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
+use tokio::net::TcpSocket;
 use tower_gateway::BoxError;
 
-use crate::wire::{Stream, Wire, chain, whole};
+use crate::wire::{Backend, Client, Stream, Wire, chain_of, whole};
 
 const PIECE: usize = 64 * 1024;
 const WHOLE: u64 = 100 << 20;
+/// What may be on its way, in buffers and windows of client, gateway and backend together, and what they may take for it.
+const BOUND: u64 = 8 << 20;
+/// Set where a test is alone in its process.
+const ALONE: &str = "TOWER_GATEWAY_TEST_ALONE";
+
 /// A body of [`WHOLE`] bytes from here to there.
 #[derive(Clone, Default)]
 struct Flow(Arc<Counts>);
@@ -107,60 +115,107 @@ impl Body for Source {
     }
 }
 
+/// A socket whose buffers do not grow, as the operating system would let them: it is not what is tested.
+fn narrow() -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(64 * 1024).unwrap();
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    socket
+}
+
 async fn upload(wire: Wire) {
-    let (mut client, mut backend) = chain((wire, wire)).await;
+    let (mut client, mut backend) = chain_of((wire, wire), narrow).await;
+    let before = first(&mut client, &mut backend).await;
     let flow = Flow::default();
     let answer = client.send(Request::post("/a").body(flow.body()).unwrap());
     let exchange = backend.next().await;
     let (request, answered) = (exchange.request, exchange.answer);
     flow.settle().await;
-    let stalled = flow.most();
     flow.consume(request.into_body()).await;
-    answered.send(http::Response::new(whole("done"))).unwrap();
+    answered.send(Response::new(whole("done"))).unwrap();
     let answer = answer.await.unwrap().into_body().collect().await.unwrap();
     assert_eq!(answer.to_bytes(), "done");
-    check(wire, stalled, flow.most());
+    check(flow.most(), before);
 }
 
 async fn download(wire: Wire) {
-    let (mut client, mut backend) = chain((wire, wire)).await;
+    let (mut client, mut backend) = chain_of((wire, wire), narrow).await;
+    let before = first(&mut client, &mut backend).await;
     let flow = Flow::default();
     let answer = client.send(Request::get("/a").body(whole("")).unwrap());
     let _asked = backend.next().await.answer(flow.body());
     let answer = answer.await.unwrap();
     flow.settle().await;
-    let stalled = flow.most();
     flow.consume(answer.into_body()).await;
-    check(wire, stalled, flow.most());
+    check(flow.most(), before);
 }
 
-fn check(wire: Wire, stalled: u64, most: u64) {
-    let bound = match wire {
-        // Nearly all of it is in the buffers of four sockets, which the operating system chooses.
-        Wire::Http1 => WHOLE / 2,
-        // The window of a stream is what counts.
-        Wire::Http2 => 8 << 20,
-    };
-    assert!(stalled >= PIECE as u64, "nothing was sent");
-    assert!(most < bound, "{most} bytes were on their way");
+/// A first exchange, for what is needed once. Returns the memory that is held after it.
+async fn first(client: &mut Client, backend: &mut Backend) -> Option<u64> {
+    let answer = client.send(Request::post("/a").body(whole(piece())).unwrap());
+    let exchange = backend.next().await;
+    let body = exchange.request.into_body().collect().await.unwrap();
+    let answered = exchange.answer.send(Response::new(whole(body.to_bytes())));
+    assert!(answered.is_ok());
+    let answer = answer.await.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(answer.to_bytes(), piece());
+    memory("VmRSS:")
 }
 
-#[tokio::test]
-async fn a_backend_that_reads_slowly_slows_the_client_down() {
-    upload(Wire::Http1).await;
+fn check(most: u64, before: Option<u64>) {
+    assert!(most >= PIECE as u64, "nothing was sent");
+    let peak = memory("VmHWM:");
+    let grown = peak
+        .zip(before)
+        .map_or(0, |(peak, before)| peak.saturating_sub(before));
+    assert!(
+        most < BOUND && grown < BOUND,
+        "{most} bytes were on their way, and memory grew by {grown}"
+    );
 }
 
-#[tokio::test]
-async fn a_backend_that_reads_slowly_slows_the_client_down_over_http2() {
-    upload(Wire::Http2).await;
+/// The memory of this process in bytes, as Linux tells it: what is held (`VmRSS:`), or the most that was (`VmHWM:`).
+fn memory(name: &str) -> Option<u64> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
+    Some(kib.parse::<u64>().unwrap() << 10)
 }
 
-#[tokio::test]
-async fn a_client_that_reads_slowly_slows_the_backend_down() {
-    download(Wire::Http1).await;
+/// Runs a test of this file in a process of its own, where nobody else takes memory.
+fn alone(name: &str, test: impl Future<Output = ()>) {
+    if std::env::var_os(ALONE).is_some() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        return runtime.enable_all().build().unwrap().block_on(test);
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("volume::{name}"), "--nocapture"])
+        .env(ALONE, "")
+        .output()
+        .unwrap();
+    let [said, failed] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}{failed}"
+    );
 }
 
-#[tokio::test]
-async fn a_client_that_reads_slowly_slows_the_backend_down_over_http2() {
-    download(Wire::Http2).await;
+macro_rules! alone {
+    ($($name:ident: $test:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            alone(stringify!($name), $test);
+        }
+    )*};
+}
+
+alone! {
+    a_backend_that_reads_slowly_slows_the_client_down: upload(Wire::Http1);
+    a_backend_that_reads_slowly_slows_the_client_down_over_http2: upload(Wire::Http2);
+    a_client_that_reads_slowly_slows_the_backend_down: download(Wire::Http1);
+    a_client_that_reads_slowly_slows_the_backend_down_over_http2: download(Wire::Http2);
 }

@@ -20,7 +20,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    net::TcpStream,
+    net::TcpSocket,
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
@@ -102,8 +102,8 @@ impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Tasks {
 }
 
 impl Client {
-    async fn connect(wire: Wire, gateway: std::net::SocketAddr) -> Self {
-        let io = TokioIo::new(TcpStream::connect(gateway).await.unwrap());
+    async fn connect(wire: Wire, socket: TcpSocket, gateway: std::net::SocketAddr) -> Self {
+        let io = TokioIo::new(socket.connect(gateway).await.unwrap());
         let tasks = Tasks::default();
         let sender = match wire {
             Wire::Http1 => {
@@ -169,9 +169,19 @@ impl Exchange {
 }
 
 /// A client of a gateway in front of a backend.
-pub async fn chain((near, far): (Wire, Wire)) -> (Client, Backend) {
+pub async fn chain(pair: (Wire, Wire)) -> (Client, Backend) {
+    chain_of(pair, || TcpSocket::new_v4().unwrap()).await
+}
+
+/// The same over these sockets. What a socket that listens is set to, those are that it accepts.
+pub async fn chain_of((near, far): (Wire, Wire), socket: fn() -> TcpSocket) -> (Client, Backend) {
+    let listen = || {
+        let socket = socket();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        socket.listen(16).unwrap()
+    };
     let (exchanges, backend) = mpsc::unbounded_channel();
-    let address = support::raw_backend(move |_, stream| {
+    let address = support::raw_backend_on(listen(), move |_, stream| {
         let exchanges = exchanges.clone();
         let service = service_fn(move |request| {
             let (answer, answered) = oneshot::channel();
@@ -184,8 +194,7 @@ pub async fn chain((near, far): (Wire, Wire)) -> (Client, Backend) {
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
         }
-    })
-    .await;
+    });
     let upstream = match far {
         Wire::Http1 => support::upstream(address),
         Wire::Http2 => support::upstream(address).http2_only(),
@@ -195,6 +204,7 @@ pub async fn chain((near, far): (Wire, Wire)) -> (Client, Backend) {
         .route(Route::new("/{*rest}").to("backend"))
         .build()
         .unwrap();
-    let client = Client::connect(near, support::serve(gateway).await).await;
+    let gateway = support::serve_on(listen(), gateway);
+    let client = Client::connect(near, socket(), gateway).await;
     (client, Backend(backend))
 }
