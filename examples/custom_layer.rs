@@ -24,6 +24,7 @@ use std::{
 use axum::{Router, routing::get};
 use futures_util::future::Either;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use support::Try;
 use tower::{Layer, Service};
 use tower_gateway::{Body, BoxError, Gateway, Problem, RequestContext, Route, Upstream};
 
@@ -152,60 +153,29 @@ async fn main() -> Result<ExitCode, BoxError> {
 
     let listener = support::front().await?;
     let address = listener.local_addr()?;
-    tokio::spawn(support::serve(listener, gateway));
+    let server = tokio::spawn(support::serve(listener, gateway));
 
-    println!("curl -i http://{address}/tenants/acme/orders");
-    println!("curl -i -H 'Authorization: Bearer ada-secret' http://{address}/tenants/acme/orders");
-    println!(
-        "curl -i -H 'Authorization: Bearer ada-secret' http://{address}/tenants/globex/orders"
-    );
-    println!("curl -i -H 'X-User: root' http://{address}/open");
-    if !support::is_check() {
-        return support::until_ctrl_c().await;
-    }
-    let mut checks = support::Checks::default();
+    let acme = || Try::get("/tenants/acme/orders");
+    let globex = || Try::get("/tenants/globex/orders");
     let ada = ("Authorization", "Bearer ada-secret");
-    let acme = "/tenants/acme/orders";
-    checks
-        .get(address, acme, &[], 401, "a token that we know")
-        .await?;
-    checks
-        .get(
-            address,
-            acme,
-            &[("Authorization", "Bearer guess")],
-            401,
-            "a token that we know",
-        )
-        .await?;
-    checks
-        .get(address, acme, &[ada], 200, "user ada, no token")
-        .await?;
-    checks
-        .get(
-            address,
-            "/tenants/globex/orders",
-            &[ada],
-            403,
-            "not your tenant",
-        )
-        .await?;
-    checks
-        .get(
-            address,
-            acme,
-            &[ada, ("X-User", "root")],
-            200,
-            "user ada, no token",
-        )
-        .await?;
-    checks
-        .get(address, "/open", &[("X-User", "root")], 200, "user nobody")
-        .await?;
-    checks
-        .get(address, "/open", &[("X_User", "root")], 200, "user nobody")
-        .await?;
-    Ok(checks.exit())
+    let guess = ("Authorization", "Bearer guess");
+    let tries = [
+        acme().gives(401, "a token that we know"),
+        acme().header(guess).gives(401, "a token that we know"),
+        acme().header(ada).gives(200, "user ada, no token"),
+        globex().header(ada).gives(403, "not your tenant"),
+        acme()
+            .header(ada)
+            .header(("X-User", "root"))
+            .gives(200, "user ada, no token"),
+        Try::get("/open")
+            .header(("X-User", "root"))
+            .gives(200, "user nobody"),
+        Try::get("/open")
+            .header(("X_User", "root"))
+            .gives(200, "user nobody"),
+    ];
+    support::try_out(address, &tries, server).await
 }
 
 /// The backend believes the header, in the spelling with `_` too, as some frameworks do.

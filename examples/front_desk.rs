@@ -3,14 +3,16 @@
 //! ```sh
 //! cargo run --example front_desk
 //! curl -i http://127.0.0.1:8080/orders/7
+//! curl -i --path-as-is http://127.0.0.1:8080/x/..//orders/%37
 //! curl -i 'http://127.0.0.1:8080/users/42/orders?page=2'
-//! curl -i -X POST -d 'amount=3' http://127.0.0.1:8080/billing/invoices
+//! curl -i -d 'amount=3' http://127.0.0.1:8080/billing/invoices
 //! curl -i -X DELETE http://127.0.0.1:8080/billing/invoices
 //! curl -i http://127.0.0.1:8080/nowhere
+//! curl -i http://127.0.0.1:8080/orders/%2e%2e%2fbilling
 //! ```
 //!
-//! With `--check` it sends itself these requests, prints each with its outcome, and fails when one is not as it should
-//! be.
+//! Ctrl-C lets requests finish that are under way. With `-- --check` it sends itself these requests, prints each with
+//! its outcome, and fails when one is not as it should be.
 
 mod support;
 
@@ -22,6 +24,7 @@ use axum::{
     http::HeaderMap,
     routing::{get, post},
 };
+use support::Try;
 use tower_gateway::{BoxError, Gateway, Route, Upstream};
 
 #[tokio::main(flavor = "current_thread")]
@@ -31,40 +34,20 @@ async fn main() -> Result<ExitCode, BoxError> {
 
     let listener = support::front().await?;
     let address = listener.local_addr()?;
-    tokio::spawn(support::serve(listener, gateway));
+    let server = tokio::spawn(support::serve(listener, gateway));
 
     println!("the front desk is open; try:");
-    println!("  curl -i http://{address}/orders/7");
-    println!("  curl -i 'http://{address}/users/42/orders?page=2'");
-    println!("  curl -i -X POST -d 'amount=3' http://{address}/billing/invoices");
-    println!("  curl -i -X DELETE http://{address}/billing/invoices");
-    println!("  curl -i http://{address}/nowhere");
-    if !support::is_check() {
-        return support::until_ctrl_c().await;
-    }
-    let mut checks = support::Checks::default();
-    for (method, path, status, text) in [
-        ("GET", "/orders/7", 200, "order 7"),
-        ("GET", "/x/..//orders/%37", 200, "order 7"),
-        (
-            "GET",
-            "/users/42/orders?page=2",
-            200,
-            "orders of user 42, query page=2",
-        ),
-        ("POST", "/billing/invoices", 200, "invoice with 0 bytes"),
-        ("DELETE", "/billing/invoices", 405, "not allowed here"),
-        ("GET", "/nowhere", 404, "There is nothing here"),
-        ("GET", "/orders/%2e%2e%2fbilling", 400, "encoded slash"),
-    ] {
-        let (came, _, body) = support::send(address, method, path, &[]).await?;
-        checks.expect(
-            &format!("{method} {path}"),
-            came == status && body.contains(text),
-            format_args!("{came} {}", body.trim_end()),
-        );
-    }
-    Ok(checks.exit())
+    let tries = [
+        Try::get("/orders/7").gives(200, "order 7"),
+        // The same path, spelled otherwise.
+        Try::get("/x/..//orders/%37").gives(200, "order 7"),
+        Try::get("/users/42/orders?page=2").gives(200, "orders of user 42, query page=2"),
+        Try::post("/billing/invoices", "amount=3").gives(200, "invoice with 8 bytes"),
+        Try::new("DELETE", "/billing/invoices").gives(405, "not allowed here"),
+        Try::get("/nowhere").gives(404, "There is nothing here"),
+        Try::get("/orders/%2e%2e%2fbilling").gives(400, "encoded slash"),
+    ];
+    support::try_out(address, &tries, server).await
 }
 
 async fn gateway() -> Result<Gateway, BoxError> {

@@ -8,7 +8,7 @@
 //! curl -i http://127.0.0.1:8080/sleep/3000  # too slow: 504
 //! # two are in, so there is no room for a third: 503
 //! curl -s http://127.0.0.1:8080/sleep/900 & curl -s http://127.0.0.1:8080/sleep/900 &
-//! curl -i http://127.0.0.1:8080/hello
+//! sleep 0.3; curl -i http://127.0.0.1:8080/hello
 //! ```
 //!
 //! With `-- --check` it sends itself these requests and ends.
@@ -22,6 +22,7 @@ use std::{process::ExitCode, time::Duration};
 use axum::{Router, extract::Path, routing::get};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::{body::Incoming, service::service_fn};
+use support::Try;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_gateway::{Body, BoxError, Error, Route, RouterLayer, Upstream};
 
@@ -64,35 +65,28 @@ async fn main() -> Result<ExitCode, BoxError> {
         let answer = service.clone().oneshot(request);
         async { Ok(answer.await.unwrap_or_else(refuse)) }
     });
-    tokio::spawn(support::serve(listener, service));
+    let server = tokio::spawn(support::serve(listener, service));
 
-    let (hello, sleep) = (
-        format!("http://{address}/hello"),
-        format!("http://{address}/sleep/900"),
-    );
-    println!("curl -i {hello}");
-    println!("curl -i http://{address}/status/disk");
-    println!("curl -i http://{address}/sleep/3000");
-    println!("curl -s {sleep} & curl -s {sleep} & curl -i {hello}");
+    let tries = [
+        Try::get("/hello").gives(200, "hello through the side door"),
+        Try::get("/status/disk").gives(200, "the disk is fine"),
+        Try::get("/sleep/3000").gives(504, "too long"),
+    ];
+    let hello = Try::get("/hello").curl(address);
+    let sleep = Try::get("/sleep/900").curl(address);
     if !support::is_check() {
-        return support::until_ctrl_c().await;
+        println!("{sleep} & {sleep} & sleep 0.3; {hello}");
+        return support::try_out(address, &tries, server).await;
     }
     let mut checks = support::Checks::default();
-    checks
-        .get(address, "/hello", &[], 200, "hello through the side door")
-        .await?;
-    checks
-        .get(address, "/status/disk", &[], 200, "the disk is fine")
-        .await?;
-    checks
-        .get(address, "/sleep/3000", &[], 504, "too long")
-        .await?;
+    checks.send(address, &tries).await?;
 
     let busy = [(); 2].map(|()| {
         tokio::spawn(async move { support::send(address, "GET", "/sleep/900", &[]).await })
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
-    checks.get(address, "/hello", &[], 503, "busy").await?;
+    let refused = [Try::get("/hello").gives(503, "busy")];
+    checks.send(address, &refused).await?;
     for answer in busy {
         let (status, _, body) = answer.await??;
         checks.expect(
@@ -101,7 +95,7 @@ async fn main() -> Result<ExitCode, BoxError> {
             format_args!("{status} {}", body.trim_end()),
         );
     }
-    checks.get(address, "/hello", &[], 200, "hello").await?;
+    checks.send(address, &tries[..1]).await?;
     Ok(checks.exit())
 }
 

@@ -5,6 +5,7 @@
 //! curl -i http://127.0.0.1:8080/health      # axum itself
 //! curl -i http://127.0.0.1:8080/orders/7    # over a socket to a backend
 //! curl -i http://127.0.0.1:8080/pages/home  # an axum router in this process, behind the gateway
+//! curl -i http://127.0.0.1:8080/pages/none/such # and its 404
 //! curl -i http://127.0.0.1:8080/nowhere     # the gateway's 404
 //! ```
 //!
@@ -20,6 +21,7 @@ use axum::{
     http::HeaderMap,
     routing::get,
 };
+use support::Try;
 use tower_gateway::{BoxError, Gateway, Route, Upstream};
 
 #[tokio::main]
@@ -54,40 +56,23 @@ async fn main() -> Result<ExitCode, BoxError> {
 
     let listener = support::front().await?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move {
+    let server = tokio::spawn(async move {
         let app = app.into_make_service_with_connect_info::<SocketAddr>();
-        if let Err(error) = axum::serve(listener, app).await {
+        // Lets requests finish that are under way.
+        let server = axum::serve(listener, app).with_graceful_shutdown(support::ctrl_c());
+        if let Err(error) = server.await {
             eprintln!("server: {error}");
         }
     });
 
-    for path in ["/health", "/orders/7", "/pages/home", "/nowhere"] {
-        println!("curl -i http://{address}{path}");
-    }
-    if !support::is_check() {
-        return support::until_ctrl_c().await;
-    }
-    let mut checks = support::Checks::default();
-    checks.get(address, "/health", &[], 200, "well").await?;
-    checks
-        .get(address, "/orders/7", &[], 200, "order 7 for 127.0.0.1")
-        .await?;
-    checks
-        .get(address, "/pages/home", &[], 200, "page home")
-        .await?;
-    checks
-        .get(address, "/pages/none/such", &[], 404, "")
-        .await?;
-    let (status, headers, _) = support::send(address, "GET", "/nowhere", &[]).await?;
-    let is_problem = headers
-        .get("content-type")
-        .is_some_and(|kind| kind == "application/problem+json");
-    checks.expect(
-        "GET /nowhere",
-        status == 404 && is_problem,
-        format_args!("{status}, a problem: {is_problem}"),
-    );
-    Ok(checks.exit())
+    let tries = [
+        Try::get("/health").gives(200, "well"),
+        Try::get("/orders/7").gives(200, "order 7 for 127.0.0.1"),
+        Try::get("/pages/home").gives(200, "page home"),
+        Try::get("/pages/none/such").gives(404, ""),
+        Try::get("/nowhere").gives(404, "There is nothing here"),
+    ];
+    support::try_out(address, &tries, server).await
 }
 
 async fn order(Path(id): Path<String>, headers: HeaderMap) -> String {

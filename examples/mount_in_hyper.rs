@@ -26,6 +26,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
+use support::Try;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
@@ -48,17 +49,19 @@ async fn main() -> Result<ExitCode, BoxError> {
     let (stop, stopped) = oneshot::channel();
     let server = tokio::spawn(serve(listener, gateway, stopped));
 
-    println!("curl -i http://{address}/hello");
-    println!("curl -i --http2-prior-knowledge http://{address}/hello");
-    println!("curl -i http://{address}/slow");
+    let hello = Try::get("/hello").gives(200, "hello");
     if !support::is_check() {
-        let code = support::until_ctrl_c().await?;
+        println!("{}", hello.curl(address));
+        println!("curl -i --http2-prior-knowledge http://{address}/hello");
+        println!("curl -i http://{address}/slow");
+        println!("(Ctrl-C ends it)");
+        support::ctrl_c().await;
         let _ = stop.send(());
         server.await?;
-        return Ok(code);
+        return Ok(ExitCode::SUCCESS);
     }
     let mut checks = support::Checks::default();
-    checks.get(address, "/hello", &[], 200, "hello").await?;
+    checks.send(address, &[hello]).await?;
     let (status, body) = get_http2(address, "/hello").await?;
     checks.expect(
         "GET /hello, HTTP/2",
@@ -123,11 +126,11 @@ async fn serve(listener: TcpListener, gateway: Gateway, mut stopped: oneshot::Re
         });
     }
     drop(listener);
-    if tokio::time::timeout(Duration::from_secs(10), graceful.shutdown())
+    if tokio::time::timeout(support::GRACE, graceful.shutdown())
         .await
         .is_err()
     {
-        eprintln!("some requests took longer than 10 s and are cut off");
+        eprintln!("what took longer than {:?} is cut off", support::GRACE);
     }
 }
 

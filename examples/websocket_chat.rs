@@ -33,6 +33,7 @@ use axum::{
     routing::get,
 };
 use futures_util::{SinkExt, StreamExt};
+use support::Try;
 use tokio::{
     net::TcpStream,
     sync::broadcast::{self, error::RecvError},
@@ -124,23 +125,23 @@ async fn main() -> Result<ExitCode, BoxError> {
 
     let listener = support::front().await?;
     let address = listener.local_addr()?;
-    tokio::spawn(support::serve(listener, gateway));
+    let server = tokio::spawn(support::serve(listener, gateway));
 
     println!(
         "curl -iN --http1.1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \
          -H 'Sec-WebSocket-Key: c2l4dGVlbi1ieXRlcy1vaw==' http://{address}/chat/blue"
     );
-    println!("curl -i -d 'hello all' http://{address}/rooms/blue");
-    println!("curl -i http://{address}/rooms/blue");
+    let say = Try::post("/rooms/blue", "hello all");
+    let count = Try::get("/rooms/blue");
     if !support::is_check() {
-        return support::until_ctrl_c().await;
+        return support::try_out(address, &[say, count], server).await;
     }
     let mut checks = support::Checks::default();
     let mut ada = connect(address, "blue").await?;
     let mut bob = connect(address, "blue").await?;
     let mut eve = connect(address, "red").await?;
     checks
-        .get(address, "/rooms/blue", &[], 200, "2 in the room")
+        .send(address, &[count.gives(200, "2 in the room")])
         .await?;
 
     ada.send("hello from ada".into()).await?;
@@ -152,19 +153,11 @@ async fn main() -> Result<ExitCode, BoxError> {
             heard,
         );
     }
-    let (status, _, body) =
-        support::send_body(address, "POST", "/rooms/blue", &[], "hello from outside").await?;
-    checks.expect(
-        "POST /rooms/blue",
-        status == 200 && body == "2 heard it\n",
-        format_args!("{status} {}", body.trim_end()),
-    );
+    checks
+        .send(address, &[say.gives(200, "2 heard it")])
+        .await?;
     let heard = hear(&mut bob).await?;
-    checks.expect(
-        "bob hears who is outside",
-        heard == "hello from outside",
-        heard,
-    );
+    checks.expect("bob hears who is outside", heard == "hello all", heard);
 
     eve.send("anyone in red?".into()).await?;
     let heard = hear(&mut eve).await?;
@@ -183,7 +176,8 @@ async fn main() -> Result<ExitCode, BoxError> {
         format_args!("{end:?}"),
     );
     // A plain request for the WebSocket's path is the backend's to refuse.
-    checks.get(address, "/chat/blue", &[], 400, "").await?;
+    let plain = Try::get("/chat/blue").gives(400, "");
+    checks.send(address, &[plain]).await?;
     Ok(checks.exit())
 }
 

@@ -1,7 +1,10 @@
-//! What the examples share: servers on loopback, and a small client for `--check`.
+//! What the examples share: servers on loopback, requests to try, and a small client for `--check`.
 #![allow(dead_code, reason = "each example uses a part of it")]
 
-use std::{convert::Infallible, net::SocketAddr, process::ExitCode, time::Duration};
+mod tries;
+pub use tries::Try;
+
+use std::{convert::Infallible, net::SocketAddr, pin::pin, process::ExitCode, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
@@ -11,11 +14,17 @@ use hyper::{
     service::{Service, service_fn},
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use tower_gateway::{Body, BoxError};
+
+/// How long a server may go on with what is in flight, once it was told to stop.
+pub const GRACE: Duration = Duration::from_secs(10);
 
 /// Serves a backend on a free port of this machine, until the program ends.
 pub async fn backend(app: axum::Router) -> Result<SocketAddr, BoxError> {
@@ -53,27 +62,36 @@ pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 }
 
 /// Serves a gateway, or another hyper service, to all who connect, over HTTP/1.1 and HTTP/2, and tells it who they are.
+/// On Ctrl-C it stops accepting, and returns when what is in flight is done.
 pub async fn serve<S>(listener: TcpListener, service: S)
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send,
 {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(30));
+    let graceful = GracefulShutdown::new();
+    let mut stop = pin!(ctrl_c());
     loop {
-        let (stream, peer) = accept(&listener).await;
+        let (stream, peer) = tokio::select! {
+            accepted = accept(&listener) => accepted,
+            () = &mut stop => break,
+        };
         let service = service.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
             service.call(request)
         });
-        tokio::spawn(async move {
-            let server = auto::Builder::new(TokioExecutor::new());
-            // What a client did wrong on its connection is its own affair.
-            let _ = server
-                .serve_connection_with_upgrades(TokioIo::new(stream), service)
-                .await;
-        });
+        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        // What a client did wrong on its connection is its own affair, so nobody looks at what comes of the tasks.
+        tokio::spawn(graceful.watch(connection.into_owned()));
     }
+    drop(listener);
+    graceful.shutdown().await;
 }
 
 /// Sends one request over a connection of its own: the status, the headers and the body of the answer.
@@ -138,28 +156,6 @@ impl Checks {
         self.failed += usize::from(!ok);
     }
 
-    /// Sends a `GET`, and expects this status and this text somewhere in the body.
-    pub async fn get(
-        &mut self,
-        addr: SocketAddr,
-        path: &str,
-        headers: &[(&str, &str)],
-        status: u16,
-        text: &str,
-    ) -> Result<(), BoxError> {
-        let (came, _, body) = send(addr, "GET", path, headers).await?;
-        let sent: String = headers
-            .iter()
-            .map(|(name, value)| format!(" -H '{name}: {value}'"))
-            .collect();
-        self.expect(
-            &format!("GET {path}{sent}"),
-            came == status && body.contains(text),
-            format_args!("{came} {}", body.trim_end()),
-        );
-        Ok(())
-    }
-
     /// The program's exit code: a failure if anything was not as expected.
     pub fn exit(self) -> ExitCode {
         match self.failed {
@@ -172,9 +168,40 @@ impl Checks {
     }
 }
 
-/// Waits for Ctrl-C.
-pub async fn until_ctrl_c() -> Result<ExitCode, BoxError> {
+/// Prints the requests as `curl` lines and serves until Ctrl-C, or sends them if this is a `--check`.
+pub async fn try_out(
+    addr: SocketAddr,
+    tries: &[Try],
+    server: JoinHandle<()>,
+) -> Result<ExitCode, BoxError> {
+    if !is_check() {
+        for one in tries {
+            println!("{}", one.curl(addr));
+        }
+        return until_ctrl_c(server).await;
+    }
+    let mut checks = Checks::default();
+    checks.send(addr, tries).await?;
+    Ok(checks.exit())
+}
+
+/// Waits for Ctrl-C, and then for the server, which stops on it too.
+pub async fn until_ctrl_c(server: JoinHandle<()>) -> Result<ExitCode, BoxError> {
     println!("(Ctrl-C ends it)");
-    tokio::signal::ctrl_c().await?;
+    ctrl_c().await;
+    tokio::select! {
+        ended = server => ended?,
+        () = tokio::time::sleep(GRACE) => eprintln!("what took longer than {GRACE:?} is cut off"),
+        // Who presses it again does not want to wait.
+        () = ctrl_c() => {}
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for Ctrl-C.
+pub async fn ctrl_c() {
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        eprintln!("Ctrl-C: {error}");
+        std::future::pending().await
+    }
 }

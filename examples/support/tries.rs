@@ -1,0 +1,100 @@
+//! Requests to try: each stands once, and is both printed as a `curl` line and sent by `--check`.
+
+use std::{fmt::Write, net::SocketAddr};
+
+use tower_gateway::BoxError;
+
+use super::{Checks, send_body};
+
+/// One request, and what should come of it.
+pub struct Try {
+    method: &'static str,
+    path: &'static str,
+    headers: Vec<(&'static str, &'static str)>,
+    body: &'static str,
+    status: u16,
+    text: &'static str,
+}
+
+impl Try {
+    pub fn new(method: &'static str, path: &'static str) -> Self {
+        Self {
+            method,
+            path,
+            headers: Vec::new(),
+            body: "",
+            status: 200,
+            text: "",
+        }
+    }
+
+    pub fn get(path: &'static str) -> Self {
+        Self::new("GET", path)
+    }
+
+    /// A `POST` of a form, as `curl -d` sends it.
+    pub fn post(path: &'static str, body: &'static str) -> Self {
+        let form = ("Content-Type", "application/x-www-form-urlencoded");
+        Self {
+            body,
+            headers: vec![form],
+            ..Self::new("POST", path)
+        }
+    }
+
+    pub fn header(mut self, header: (&'static str, &'static str)) -> Self {
+        self.headers.push(header);
+        self
+    }
+
+    /// The status that should come, and a text that should stand somewhere in the body.
+    pub fn gives(self, status: u16, text: &'static str) -> Self {
+        Self {
+            status,
+            text,
+            ..self
+        }
+    }
+
+    /// The command that sends this request.
+    pub fn curl(&self, addr: SocketAddr) -> String {
+        let mut line = String::from("curl -i");
+        let is_form = self.method == "POST" && !self.body.is_empty();
+        if !is_form && self.method != "GET" {
+            let _ = write!(line, " -X {}", self.method);
+        }
+        // What `-d` adds by itself need not be said.
+        for (name, value) in &self.headers[usize::from(is_form)..] {
+            let _ = write!(line, " -H '{name}: {value}'");
+        }
+        if !self.body.is_empty() {
+            let _ = write!(line, " -d '{}'", self.body);
+        }
+        if self.path.contains("/.") {
+            line.push_str(" --path-as-is");
+        }
+        let quote = if self.path.contains(['?', '&', ' ']) {
+            "'"
+        } else {
+            ""
+        };
+        let _ = write!(line, " {quote}http://{addr}{}{quote}", self.path);
+        line
+    }
+}
+
+impl Checks {
+    /// Sends these requests, one after the other.
+    pub async fn send(&mut self, addr: SocketAddr, tries: &[Try]) -> Result<(), BoxError> {
+        for one in tries {
+            let (status, _, body) =
+                send_body(addr, one.method, one.path, &one.headers, one.body).await?;
+            self.expect(
+                &one.curl(addr),
+                status == one.status && body.contains(one.text),
+                format_args!("{status} {}", body.trim_end()),
+            );
+        }
+        Ok(())
+    }
+}
