@@ -1,6 +1,7 @@
 //! What the examples share: servers on loopback, requests to try, and a small client for `--check`.
 #![allow(dead_code, reason = "each example uses a part of it")]
 
+pub mod timer;
 mod tries;
 pub use tries::Try;
 
@@ -140,7 +141,7 @@ pub async fn send_body(
 
 /// Whether the program was started with `--check`.
 pub fn is_check() -> bool {
-    std::env::args().any(|arg| arg == "--check")
+    std::env::args_os().any(|arg| arg == "--check")
 }
 
 /// Compares what came with what should have come, and remembers whether all was well.
