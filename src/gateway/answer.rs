@@ -7,9 +7,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::Response;
+use http::{HeaderValue, Response, StatusCode, header};
 
-use super::{NextFuture, pipeline::Inside};
+use super::{NextFuture, door::Ending, pipeline::Inside};
 use crate::{
     body::Body,
     observe::{Observation, ObserveFuture},
@@ -20,6 +20,15 @@ use crate::{
 pub(crate) struct Answer {
     reply: ObserveFuture<Rescued>,
     is_head: bool,
+    ending: Option<Ending>,
+}
+
+/// What of the request matters to its answer.
+pub(crate) struct Asked {
+    pub(crate) is_head: bool,
+    pub(crate) is_grpc: bool,
+    /// How its chunked HTTP/1 body ends.
+    pub(crate) ending: Option<Ending>,
 }
 
 impl Answer {
@@ -27,17 +36,17 @@ impl Answer {
         reply: NextFuture,
         inside: Arc<Inside>,
         observation: Observation,
-        is_head: bool,
-        is_grpc: bool,
+        asked: Asked,
     ) -> Self {
         let rescued = Rescued {
             reply,
             inside,
-            is_grpc,
+            is_grpc: asked.is_grpc,
         };
         Self {
             reply: ObserveFuture::new(rescued, observation),
-            is_head,
+            is_head: asked.is_head,
+            ending: asked.ending,
         }
     }
 }
@@ -51,8 +60,20 @@ impl Future for Answer {
             // hyper's HTTP/2 server would send a body that an in-process service or a rejection has.
             *response.body_mut() = Body::empty();
         }
+        if let Some(ending) = &self.ending
+            && !ending.is_certain()
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        {
+            close(&mut response);
+        }
         Poll::Ready(Ok(response))
     }
+}
+
+/// Ends the connection behind an answer.
+pub(crate) fn close(response: &mut Response<Body>) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
 }
 
 /// A reply that is an answer even when it fails, so that a failure is observed as it is answered.

@@ -1,5 +1,5 @@
-//! The layers in front of the door's checks, all of them tower-http's, in their fixed order: rescue, compression,
-//! sensitive headers, CORS, decompression.
+//! The layers behind the checks of the door, all of them tower-http's, in their fixed order: CORS, rescue, compression,
+//! sensitive headers, decompression.
 
 use std::sync::Arc;
 
@@ -9,14 +9,15 @@ use super::{GatewayBuilder, Next, next::Layers, pipeline::Inside};
 #[derive(Default)]
 pub(crate) struct Outer([(&'static str, Layers); 5]);
 
-#[cfg(feature = "catch-panic")]
-const RESCUE: usize = 0;
-#[cfg(feature = "compression")]
-const COMPRESSION: usize = 1;
-#[cfg(feature = "sensitive-headers")]
-const SENSITIVE: usize = 2;
+/// Outside of [`RESCUE`], so that a browser shows its page the 500 for a panic too.
 #[cfg(feature = "cors")]
-const CORS: usize = 3;
+const CORS: usize = 0;
+#[cfg(feature = "catch-panic")]
+const RESCUE: usize = 1;
+#[cfg(feature = "compression")]
+const COMPRESSION: usize = 2;
+#[cfg(feature = "sensitive-headers")]
+const SENSITIVE: usize = 3;
 #[cfg(feature = "decompression")]
 const DECOMPRESSION: usize = 4;
 
@@ -57,8 +58,8 @@ impl Outer {
 
 /// Settings that come with a feature of tower-http.
 impl GatewayBuilder {
-    /// Answers 500 when a layer or a service in this process panics, instead of closing the connection.
-    /// Default: off.
+    /// Answers 500 when a layer or a service in this process panics, instead of closing the connection. It does not guard
+    /// the closures that are given to CORS, which stands further outside. Default: off.
     #[cfg(feature = "catch-panic")]
     pub fn catch_panic(mut self) -> Self {
         use crate::{Body, Error, ErrorKind};
@@ -93,10 +94,27 @@ impl GatewayBuilder {
         self
     }
 
-    /// Answers CORS preflights and adds the CORS headers, to refusals as well. A backend's own are replaced. Default: off.
+    /// Answers CORS preflights and adds the CORS headers, to refusals as well, except of requests that are no proper HTTP.
+    /// A backend's own are replaced. An `OPTIONS` request that is no preflight goes on to the routes. Default: off.
     #[cfg(feature = "cors")]
     pub fn cors(mut self, layer: tower_http::cors::CorsLayer) -> Self {
-        self.outer.at(CORS, "cors").push(layer);
+        use http::{Method, header::ACCESS_CONTROL_REQUEST_METHOD};
+        use tower::Layer;
+        let only_preflights = tower::layer::layer_fn(move |next: Next| {
+            let cors = Next::new(layer.layer(next.clone()));
+            Next::from_fn(move |request| {
+                let is_preflight = request
+                    .headers()
+                    .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+                if request.method() == Method::OPTIONS && !is_preflight {
+                    // The layer would answer it.
+                    next.send(request)
+                } else {
+                    cors.send(request)
+                }
+            })
+        });
+        self.outer.at(CORS, "cors").push(only_preflights);
         self
     }
 

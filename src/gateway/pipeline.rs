@@ -3,11 +3,11 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderValue, Method, Request, Response, Version, header};
+use http::{HeaderValue, Method, Request, Response, Version};
 
 use super::{
     Next, NextFuture,
-    answer::Answer,
+    answer::{Answer, Asked, close},
     assembly::Assembly,
     body_limit,
     door::Door,
@@ -52,11 +52,31 @@ impl Pipeline {
         let is_grpc = grpc::is_grpc(&request);
         self.inside.door.greet(&mut request);
         let observation = self.observe.begin(&mut request);
-        let reply = observation.in_scope(|| match &self.outer {
-            Some(outer) => outer.send(request),
-            None => self.inside.open(request),
-        });
-        Answer::new(reply, self.inside.clone(), observation, is_head, is_grpc)
+        let mut ending = None;
+        let reply =
+            observation.in_scope(
+                || match (self.inside.door.check(&mut request), &self.outer) {
+                    (Err(error), _) => self.inside.refuse(error, request.version()),
+                    (Ok(end), outer) => {
+                        ending = end;
+                        match outer {
+                            Some(outer) => outer.send(request),
+                            None => self.inside.open(request),
+                        }
+                    }
+                },
+            );
+        let inside = self.inside.clone();
+        Answer::new(
+            reply,
+            inside,
+            observation,
+            Asked {
+                is_head,
+                is_grpc,
+                ending,
+            },
+        )
     }
 }
 
@@ -75,18 +95,21 @@ impl Inside {
     /// The same, but what fails behind the door is still to be answered.
     fn open(&self, mut request: Request<Body>) -> NextFuture {
         if let Err(error) = self.door.admit(&mut request) {
-            let mut response = self.reject(error);
-            if request.version() < Version::HTTP_2 {
-                // Where a refused request ends is not certain: what follows it must not be read as another one.
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(header::CONNECTION, close);
-            }
-            return NextFuture::ready(Ok(response));
+            return self.refuse(error, request.version());
         }
         match &self.layers {
             Some(layers) => layers.send(request),
             None => self.routes.dispatch(request),
         }
+    }
+
+    fn refuse(&self, error: Error, version: Version) -> NextFuture {
+        let mut response = self.reject(error);
+        if version < Version::HTTP_2 {
+            // Where a refused request ends is not certain: what follows it must not be read as another one.
+            close(&mut response);
+        }
+        NextFuture::ready(Ok(response))
     }
 
     /// The answer for an error.
@@ -156,9 +179,9 @@ pub(crate) struct Plan<'a> {
 
 impl fmt::Display for Plan<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "door: client address > observe > ")?;
+        write!(f, "door: client address > observe > checks > loop > ")?;
         through(self.outer.names(), f)?;
-        write!(f, "checks > loop > canonical path > own headers > ")?;
+        write!(f, "canonical path > own headers > ")?;
         through(self.layers.names(), f)?;
         writeln!(f, "match")?;
         for route in &self.assembly.routes {

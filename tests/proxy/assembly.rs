@@ -114,10 +114,10 @@ fn the_order_of_the_stages_is_printed() {
     let gateway =
         gateway.decompression(tower_http::decompression::RequestDecompressionLayer::new());
     let outer = [
+        (cfg!(feature = "cors"), "cors > "),
         (cfg!(feature = "catch-panic"), "rescue > "),
         (cfg!(feature = "compression"), "compression > "),
         (cfg!(feature = "sensitive-headers"), "sensitive headers > "),
-        (cfg!(feature = "cors"), "cors > "),
         (cfg!(feature = "decompression"), "decompression > "),
     ];
     let outer: String = outer
@@ -127,7 +127,7 @@ fn the_order_of_the_stages_is_printed() {
         .collect();
     let expected = format!(
         "\
-door: client address > observe > {outer}checks > loop > canonical path > own headers > LayerFn > TimeoutLayer > match
+door: client address > observe > checks > loop > {outer}canonical path > own headers > LayerFn > TimeoutLayer > match
 route GET shop.test/orders/{{*rest}}|*.shop.test/orders/{{*rest}} (orders): body limit 1000 > timeout 2s > TimeoutLayer > \
 LayerFn > split > rewrite > upstream orders (weight 9) | upstream app (weight 1)
 route /app: upstream app

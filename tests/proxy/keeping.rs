@@ -52,7 +52,7 @@ impl Backend {
     async fn start(set: impl FnOnce(Upstream) -> Upstream) -> Self {
         let (tell, told) = mpsc::unbounded_channel();
         let backend = raw_backend(move |number, stream| serve(number, stream, tell.clone())).await;
-        let upstream = set(Upstream::http([format!("http://{backend}")]).unwrap());
+        let upstream = set(Upstream::http([format!("http://{backend}")]));
         let gateway = support::one_route(Route::new("/{*rest}"), upstream);
         let gateway = support::serve(gateway).await;
         Self { told, gateway }
@@ -239,7 +239,6 @@ async fn a_connection_that_is_too_old_is_not_handed_on_to_who_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_takes_too_long_to_open_is_504() {
     let upstream = Upstream::http(["http://never.test"])
-        .unwrap()
         .resolver(|_| pending())
         .connect_timeout(HOUR)
         .activity_timeout(2 * HOUR);

@@ -266,7 +266,9 @@ async fn a_body_over_the_limit_is_no_request() {
             let fits = answer == Some(413) || chunked && answer == Some(200);
             assert!(fits, "{case} {answer:?}");
             let second = client.hear().await;
-            let fits = second == ok("/second") || copies > 1 && second.is_none();
+            // A chunked body that nobody has read to its end closes the connection.
+            let may_close = chunked || copies > 1;
+            let fits = second == ok("/second") || may_close && second.is_none();
             assert!(fits, "{case} {second:?}");
             for line in server.log.lock().unwrap().iter() {
                 assert_eq!(line, "GET /second 0", "{case}");

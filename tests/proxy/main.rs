@@ -10,6 +10,7 @@
 mod advisories;
 mod assembly;
 mod body_limits;
+mod door;
 mod early;
 mod failover;
 mod fallback;
@@ -25,6 +26,7 @@ mod limits;
 mod logging;
 mod matching;
 mod mounting;
+mod order;
 mod own_layers;
 mod peers;
 mod pool;

@@ -2,6 +2,10 @@
 
 use std::{
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -39,28 +43,47 @@ const FOR_THE_HEAD: [HeaderName; 19] = [
     header::VIA,
 ];
 
+/// Whether it is certain where a chunked HTTP/1 body ended, and so where the client's next request begins.
+///
+/// Only an empty trailer section is certain. hyper takes a line that ends in a bare LF for a part of the next one, up to
+/// an empty line with CRLF: if there are trailers, they may have swallowed what somebody in front takes for a request.
+#[derive(Clone, Default)]
+pub(crate) struct Ending(Arc<AtomicBool>);
+
+impl Ending {
+    pub(crate) fn is_certain(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A body whose trailers are looked at.
 pub(super) struct CheckedBody {
     body: Body,
     owned: OwnedHeaders,
-    is_http1: bool,
+    /// Of HTTP/1.
+    ending: Option<Ending>,
+    has_trailers: bool,
 }
 
 impl CheckedBody {
     /// Looks at the trailers of a body that may have some.
-    pub(super) fn wrap(body: Body, owned: &OwnedHeaders, is_http1: bool) -> Body {
+    pub(super) fn wrap(body: Body, owned: &OwnedHeaders, ending: Option<Ending>) -> Body {
         if body.is_end_stream() {
+            if let Some(ending) = ending {
+                ending.0.store(true, Ordering::Relaxed);
+            }
             return body;
         }
         Body::boxed(Self {
             body,
             owned: owned.clone(),
-            is_http1,
+            ending,
+            has_trailers: false,
         })
     }
 
     fn check(&self, mut trailers: HeaderMap) -> Result<HeaderMap, Error> {
-        if self.is_http1 && trailers.is_empty() {
+        if self.ending.is_some() && trailers.is_empty() {
             // hyper reads `0 CRLF LF` as the start of a trailer section, takes the bytes behind it for trailers, and
             // finds none. There is no other way to an empty trailer section in HTTP/1.
             return Err(Error::new(ErrorKind::BadRequest)
@@ -84,10 +107,19 @@ impl http_body::Body for CheckedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
-            end => return Poll::Ready(end),
+            None => {
+                if let (Some(ending), false) = (&self.ending, self.has_trailers) {
+                    ending.0.store(true, Ordering::Relaxed);
+                }
+                return Poll::Ready(None);
+            }
+            error => return Poll::Ready(error),
         };
         Poll::Ready(Some(match frame.into_trailers() {
-            Ok(trailers) => self.check(trailers).map(Frame::trailers),
+            Ok(trailers) => {
+                self.has_trailers = true;
+                self.check(trailers).map(Frame::trailers)
+            }
             Err(frame) => Ok(frame),
         }))
     }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, Version, uri::Scheme};
 
 use body::CheckedBody;
+pub(crate) use body::Ending;
 use request::{Checked, RequestError, check_request};
 pub(crate) use trusted::TrustedProxies;
 
@@ -68,45 +69,58 @@ impl Door {
         }
     }
 
-    /// Refuses what can be read in two ways, makes the path canonical, and replaces what only the gateway may say.
-    pub(crate) fn admit(&self, request: &mut Request<Body>) -> Result<(), Error> {
+    /// Refuses what can be read in two ways, and what comes round in a circle. Nobody else may answer before: where a
+    /// request ends is not certain until now. Says how to learn how a chunked body ends.
+    pub(crate) fn check(&self, request: &mut Request<Body>) -> Result<Option<Ending>, Error> {
         let version = request.version();
-        // Taken out, so that fields and context can be changed side by side.
-        let mut headers = std::mem::take(request.headers_mut());
+        let headers = request.headers();
         let Checked {
             host,
             host_field,
             is_chunked,
             has_via,
-        } = check_request(request.method(), request.uri(), version, &headers).map_err(refuse)?;
-        if has_via && self.via.is_loop(&headers) {
+        } = check_request(request.method(), request.uri(), version, headers).map_err(refuse)?;
+        if has_via && self.via.is_loop(headers) {
             return Err(ErrorKind::Loop.into());
         }
         let peer = request
             .extensions()
             .get::<RequestContext>()
             .and_then(RequestContext::peer);
-        let told = peer.and_then(|peer| self.trusted.host(peer.ip(), &headers));
+        let told = peer.and_then(|peer| self.trusted.host(peer.ip(), headers));
         let authority = told.or(host).and_then(|at| {
             // Mostly the same as `Host`, whose bytes can be shared.
             let same = host_field.filter(|field| field.as_bytes() == at.as_str().as_bytes());
             same.cloned()
                 .or_else(|| HeaderValue::from_str(at.as_str()).ok())
         });
+        let context = request.extensions_mut();
+        context.get_or_insert_default::<RequestContext>().authority = authority;
+        // Only these can have trailers.
+        let ending = if is_chunked {
+            Some(Ending::default())
+        } else if version >= Version::HTTP_2 {
+            None
+        } else {
+            return Ok(None);
+        };
+        let body = std::mem::take(request.body_mut());
+        *request.body_mut() = CheckedBody::wrap(body, &self.owned, ending.clone());
+        Ok(ending)
+    }
+
+    /// Makes the path canonical, and replaces what only the gateway may say.
+    pub(crate) fn admit(&self, request: &mut Request<Body>) -> Result<(), Error> {
         if let Some(uri) = canonical(request.uri(), self.path)? {
             *request.uri_mut() = uri;
         }
-        // Only these can have trailers.
-        if is_chunked || version >= Version::HTTP_2 {
-            let body = std::mem::take(request.body_mut());
-            let is_http1 = version < Version::HTTP_2;
-            *request.body_mut() = CheckedBody::wrap(body, &self.owned, is_http1);
-        }
+        let version = request.version();
+        // Taken out, so that fields and context can be changed side by side.
+        let mut headers = std::mem::take(request.headers_mut());
         let context = request
             .extensions_mut()
             .get_or_insert_default::<RequestContext>();
         admit(&mut headers, version, &self.owned, context);
-        context.authority = authority;
         self.sign(&mut headers, context, version);
         *request.headers_mut() = headers;
         Ok(())
