@@ -102,10 +102,16 @@ struct Shared {
     connector: Connector,
     /// What speaks HTTP/1.1 only, for requests that ask for another protocol.
     upgrades: Option<Client>,
-    in_flight: AtomicUsize,
-    unreached: AtomicBool,
+    load: Arc<Load>,
     /// The pools of each runtime, in an append-only list: reading it takes no lock.
     pools: OnceLock<Box<Local>>,
+}
+
+/// What the choice among endpoints goes by: one for all that is sent to an endpoint, upgrades too.
+#[derive(Default)]
+struct Load {
+    in_flight: AtomicUsize,
+    unreached: AtomicBool,
 }
 
 struct Local {
@@ -116,11 +122,15 @@ struct Local {
 
 impl Client {
     pub(crate) fn new(connector: Connector) -> Self {
+        Self::with_load(connector, Arc::default())
+    }
+
+    fn with_load(connector: Connector, load: Arc<Load>) -> Self {
+        let for_upgrades = connector.for_upgrades();
         Self(Arc::new(Shared {
-            upgrades: connector.for_upgrades().map(Self::new),
+            upgrades: for_upgrades.map(|connector| Self::with_load(connector, load.clone())),
             connector,
-            in_flight: AtomicUsize::new(0),
-            unreached: AtomicBool::new(false),
+            load,
             pools: OnceLock::new(),
         }))
     }
@@ -132,27 +142,27 @@ impl Client {
 
     /// Requests that are under way, from the first try to connect to the end of the answer's body.
     pub(crate) fn in_flight(&self) -> usize {
-        self.0.in_flight.load(Ordering::Relaxed)
+        self.0.load.in_flight.load(Ordering::Relaxed)
     }
 
     /// Whether the last attempt to open a connection failed, and no request was answered since.
     pub(crate) fn is_unreached(&self) -> bool {
-        self.0.unreached.load(Ordering::Relaxed)
+        self.0.load.unreached.load(Ordering::Relaxed)
     }
 
     fn set_unreached(&self) {
-        self.0.unreached.store(true, Ordering::Relaxed);
+        self.0.load.unreached.store(true, Ordering::Relaxed);
     }
 
     fn set_reached(&self) {
         // Written only when it says otherwise: it lies beside what every request counts in.
         if self.is_unreached() {
-            self.0.unreached.store(false, Ordering::Relaxed);
+            self.0.load.unreached.store(false, Ordering::Relaxed);
         }
     }
 
     fn enter(self) -> InFlight {
-        self.0.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.0.load.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(self)
     }
 
@@ -192,8 +202,27 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.load.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 pub(crate) use connect::Connector as ClientConnector;
+
+#[cfg(all(test, feature = "http2"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upgrades_count_for_the_choice_among_endpoints() {
+        let address = Address::parse("https://backend.test").unwrap();
+        let connector = Connector::new(address, ClientConfig::default(), Resolver::default());
+        let client = Client::new(connector);
+        assert!(!Arc::ptr_eq(&client.for_upgrades().0, &client.0));
+        let tunnel = client.for_upgrades().clone().enter();
+        client.for_upgrades().set_unreached();
+        assert_eq!(client.in_flight(), 1);
+        assert!(client.is_unreached());
+        drop(tunnel);
+        assert_eq!(client.in_flight(), 0);
+    }
+}

@@ -160,7 +160,8 @@ impl Upstream {
     }
 
     /// The most connections to an endpoint from one runtime, at least 1; further requests [wait](Self::waiting). HTTP/2
-    /// connections carry several. Default: 1024.
+    /// connections carry several. Upgrades to a TLS endpoint that may choose HTTP/2 have connections of their own, and at
+    /// most as many again. Default: 1024.
     pub fn max_connections(mut self, most: usize) -> Self {
         match NonZeroUsize::new(most) {
             Some(most) => self.config.max_connections = most,
