@@ -17,7 +17,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{Address, InFlight, Limits, Outgoing, http2::Stream, watch::Watch};
+use super::{Address, InFlight, Limits, Outgoing, attend::attend, http2::Stream, watch::Watch};
 use crate::{
     body::Body,
     clock,
@@ -77,7 +77,9 @@ impl Outgoing {
                     if body.is_end_stream() {
                         Body::empty()
                     } else {
-                        Body::boxed(Download::new(body, stream, watch, in_flight))
+                        let (limits, pool) = (watch.limits(), stream.pool().cloned());
+                        let body = Download::new(body, stream, watch, in_flight);
+                        attend(body, limits, pool.as_ref())
                     }
                 }));
             }

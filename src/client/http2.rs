@@ -93,6 +93,10 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    pub(crate) fn pool(&self) -> Option<&Arc<Pool>> {
+        self.pool.as_ref()
+    }
+
     pub(crate) fn sender(&mut self) -> &mut SendRequest<Body> {
         &mut self.tx
     }

@@ -5,6 +5,7 @@
 //! runtime. Nothing is shared between endpoints.
 
 mod address;
+mod attend;
 mod connect;
 #[cfg(feature = "http2")]
 mod exchange;

@@ -12,7 +12,7 @@ mod streams;
 mod tests;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -25,6 +25,7 @@ use tokio::{
 use super::http2::{Entry, Stream};
 use super::{
     ClientConfig, Protocol,
+    attend::Look,
     connect::Connector,
     http1::{Http1, Idle},
     io::Io,
@@ -252,6 +253,13 @@ impl Pool {
         }
     }
 
+    /// Looks after an answer while its client does not read it.
+    pub(super) fn attend(self: &Arc<Self>, answer: Weak<dyn Look>) {
+        let mut state = self.lock();
+        state.attended.push(answer);
+        self.watch(&mut state);
+    }
+
     /// Has someone look after what is idle.
     fn watch(self: &Arc<Self>, state: &mut State) {
         // A connection may come back when its runtime has ended, from wherever a future is dropped.
@@ -266,7 +274,11 @@ impl Pool {
     /// Drops what has been idle for too long; says whether anything is left to watch.
     fn reap(self: &Arc<Self>) -> bool {
         let now = clock::now();
+        // Without the lock: what is given up here comes back to the pool.
+        let mut attended = std::mem::take(&mut self.lock().attended);
+        attended.retain(|answer| answer.upgrade().is_some_and(|answer| answer.look(now)));
         let mut state = self.lock();
+        state.attended.append(&mut attended);
         let before = state.idle.len();
         state
             .idle
@@ -278,7 +290,7 @@ impl Pool {
             }
         }
         state.open -= before - state.idle.len();
-        state.reaping = !state.idle.is_empty();
+        state.reaping = !state.idle.is_empty() || !state.attended.is_empty();
         #[cfg(feature = "http2")]
         {
             self.reap_http2(&mut state, now);
@@ -308,7 +320,7 @@ impl Drop for Turn<'_> {
 const REAP_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs while there is anything idle, and ends with the pool.
-async fn reap(pool: std::sync::Weak<Pool>, idle_timeout: Duration) {
+async fn reap(pool: Weak<Pool>, idle_timeout: Duration) {
     let every = idle_timeout.clamp(Duration::from_millis(10), REAP_EVERY);
     loop {
         tokio::time::sleep(every).await;

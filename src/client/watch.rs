@@ -63,6 +63,10 @@ impl Watch {
         self.upload = Some(upload);
     }
 
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Starts anew, for the same request on another connection.
     pub(crate) fn restart(&mut self) {
         *self = Self::new(self.limits);

@@ -145,8 +145,8 @@ impl Upstream {
             .set(|this| this.settings.head_timeout = Some(limit))
     }
 
-    /// How long nothing may be said in either direction; then 504, or a broken body when the head is out. Default:
-    /// 100 s.
+    /// How long nothing may be said in either direction; then 504, or a broken body when the head is out. An answer that the
+    /// client does not read for so long gives up its connection, within a second. Default: 100 s.
     pub fn activity_timeout(self, limit: Duration) -> Self {
         self.positive("activity_timeout", limit)
             .set(|this| this.settings.activity_timeout = Some(limit))

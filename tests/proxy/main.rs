@@ -39,6 +39,7 @@ mod support;
 mod tls;
 mod trailers;
 mod tunnel;
+mod unread;
 mod upstreams;
 mod volume;
 mod way;

@@ -18,7 +18,13 @@ use tokio::{
 use super::Http1;
 use crate::{
     body::Body,
-    client::{InFlight, io::Io, pool::Slot, watch::Watch},
+    client::{
+        InFlight,
+        attend::attend,
+        io::Io,
+        pool::Slot,
+        watch::{Limits, Watch},
+    },
     error::{Error, ErrorKind},
 };
 
@@ -48,10 +54,14 @@ impl Streamed {
             .as_ref()
             .is_some_and(|link| !link.conn.conn.outbox.is_over());
         response.map(|()| {
+            let (limits, pool) = match &self.0 {
+                Some(link) => (link.watch.limits(), link.conn.pool().cloned()),
+                None => (Limits::default(), None),
+            };
             if sending {
-                both_ways(self)
+                attend(both_ways(self), limits, pool.as_ref())
             } else {
-                Body::boxed(self)
+                attend(self, limits, pool.as_ref())
             }
         })
     }
@@ -112,7 +122,7 @@ impl http_body::Body for Streamed {
 
 /// For an answer that begins while the request is still being sent. A client that reads nothing before it has sent
 /// everything must not bring its own sending to a halt, so a task of its own carries both.
-fn both_ways(mut body: Streamed) -> Body {
+fn both_ways(mut body: Streamed) -> Carried {
     let hint = body.size_hint();
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -151,11 +161,11 @@ fn both_ways(mut body: Streamed) -> Body {
             }
         }
     });
-    Body::boxed(Carried {
+    Carried {
         receiver,
         hint,
         over: false,
-    })
+    }
 }
 
 /// The end of the channel that a client reads. The end of the body is said; that of the channel without it means that

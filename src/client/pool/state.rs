@@ -1,6 +1,6 @@
 //! What a pool knows, and who waits for it.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Weak};
 
 use tokio::sync::oneshot;
 
@@ -8,7 +8,10 @@ use super::slot::Opening;
 #[cfg(feature = "http2")]
 use crate::client::http2::{Entry, Stream};
 use crate::{
-    client::http1::{Http1, Idle},
+    client::{
+        attend::Look,
+        http1::{Http1, Idle},
+    },
     error::Error,
 };
 
@@ -28,6 +31,8 @@ pub(super) struct State {
     #[cfg(feature = "http2")]
     pub(super) draining: Vec<u64>,
     pub(super) waiting: VecDeque<Waiter>,
+    /// Answers on their way to clients.
+    pub(super) attended: Vec<Weak<dyn Look>>,
     pub(super) reaping: bool,
 }
 
@@ -58,6 +63,7 @@ impl State {
             #[cfg(feature = "http2")]
             draining: Vec::new(),
             waiting: VecDeque::new(),
+            attended: Vec::new(),
             reaping: false,
         }
     }
