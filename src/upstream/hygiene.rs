@@ -57,7 +57,7 @@ pub fn strip_request(
                 false
             }
             Hop::Request | Hop::Both => true,
-            Hop::Response | Hop::No => match owned.owner(name.as_str()) {
+            Hop::No => match owned.owner(name.as_str()) {
                 Owner::Gateway => true,
                 Owner::TrustedPeer => !from_trusted,
                 Owner::Client | Owner::Settled => false,
@@ -94,7 +94,7 @@ pub fn strip_response(headers: &mut HeaderMap) {
         match hop(name.as_str()) {
             Hop::No | Hop::Request => continue,
             Hop::Connection => has_connection = true,
-            Hop::Upgrade | Hop::Te | Hop::Response | Hop::Both => {}
+            Hop::Upgrade | Hop::Te | Hop::Both => {}
         }
         doomed.push(name.clone());
     }
@@ -146,7 +146,6 @@ enum Hop {
     Upgrade,
     Te,
     Request,
-    Response,
     Both,
 }
 
@@ -155,13 +154,14 @@ fn hop(name: &str) -> Hop {
         "connection" => Hop::Connection,
         "upgrade" => Hop::Upgrade,
         "te" => Hop::Te,
-        "keep-alive" | "transfer-encoding" | "proxy-connection" => Hop::Both,
-        // Spoken to us by the client, or about our address by the backend. `Proxy` would reach CGI programs as the
-        // variable HTTP_PROXY.
-        "http2-settings" | "proxy-authorization" | "proxy" => Hop::Request,
-        "alt-svc" | "proxy-authenticate" | "proxy-authentication-info" => Hop::Response,
+        // `Alt-Svc` is about the address of who says it.
+        "keep-alive" | "transfer-encoding" | "alt-svc" => Hop::Both,
+        // `Proxy` would reach CGI programs as the variable HTTP_PROXY. `Proxy-Status` is for the client (RFC 9209).
+        "http2-settings" | "proxy" | "proxy-status" => Hop::Request,
         // Some backends read `_` as `-`: to them this is a second, unchecked spelling of what frames the message.
         "transfer_encoding" | "content_length" | "proxy_connection" | "keep_alive" => Hop::Request,
+        // Between a client and its proxy.
+        _ if name.starts_with("proxy-") => Hop::Both,
         _ => Hop::No,
     }
 }

@@ -51,8 +51,13 @@ fn hop_by_hop_ends_here() {
             &[
                 ("proxy-authorization", "Basic eA=="),
                 ("proxy", "http://evil.example"),
+                ("Proxy-Authenticate", "Basic"),
+                ("Proxy-Features", "x"),
+                ("Proxy-Status", "p; error=x"),
+                ("Alt-Svc", "h3=\":443\""),
+                ("proxied", "1"),
             ],
-            &[],
+            &[("proxied", "1")],
         ),
         (
             &[
