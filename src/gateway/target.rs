@@ -1,6 +1,6 @@
 //! Where a route's requests end: rewritten, and given to one of its upstreams.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Request, Uri};
 
@@ -118,7 +118,11 @@ fn plan(rewriter: &Rewriter, request: &Request<Body>) -> Result<Plan, Error> {
         .extensions()
         .get::<RequestContext>()
         .unwrap_or(&none);
-    let facts = Facts { context, request };
+    let facts = Facts {
+        context,
+        request,
+        host: context.host().map(plain_host),
+    };
     rewriter.plan(&facts).map_err(|error| {
         Error::new(ErrorKind::BadRequest)
             .with_detail("A value does not fit where it has to go")
@@ -129,6 +133,16 @@ fn plan(rewriter: &Rewriter, request: &Request<Body>) -> Result<Plan, Error> {
 struct Facts<'a> {
     context: &'a RequestContext,
     request: &'a Request<Body>,
+    host: Option<Cow<'a, str>>,
+}
+
+/// One spelling for each host: in lower case, without the dot of the root.
+fn plain_host(host: &str) -> Cow<'_, str> {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => host.to_ascii_lowercase().into(),
+        false => host.into(),
+    }
 }
 
 impl TemplateFacts for Facts<'_> {
@@ -149,7 +163,7 @@ impl TemplateFacts for Facts<'_> {
     }
 
     fn host(&self) -> Option<&str> {
-        self.context.host()
+        self.host.as_deref()
     }
 
     fn scheme(&self) -> Option<&str> {

@@ -91,6 +91,9 @@ pub enum RenderError {
     /// The path would have a `.` or `..` segment.
     #[error("the rewritten path would have a dot segment")]
     DotSegment,
+    /// The path would be one that is refused at the door, as an overlong spelling of a character is.
+    #[error("the rewritten path would have two readings")]
+    TwoReadings,
     /// A rendered value would be longer than 8 KiB, or the whole target longer than a URI may be.
     #[error("the rewritten value would be too long")]
     TooLong,

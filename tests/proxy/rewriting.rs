@@ -6,7 +6,7 @@ use axum::Router;
 use tower_gateway::{Gateway, PathPolicy, Route};
 
 use crate::support::{
-    Recorder, axum_backend, one_route, request, request_with, send, serve, upstream,
+    Recorder, axum_backend, one_route, request, request_to, request_with, send, serve, upstream,
 };
 
 type Lines = &'static [(&'static str, &'static str)];
@@ -15,6 +15,19 @@ type Lines = &'static [(&'static str, &'static str)];
 async fn recorded(route: Route) -> (Recorder, SocketAddr) {
     let (recorder, backend) = Recorder::start().await;
     (recorder, serve(one_route(route, upstream(backend))).await)
+}
+
+/// A tenant has one spelling, whatever a client writes.
+#[tokio::test]
+async fn the_host_in_a_template_has_one_spelling() {
+    let (recorder, backend) = Recorder::start().await;
+    let route = Route::new("/{*rest}").add_prefix("/t/{request.host}");
+    let gateway = serve(one_route(route, upstream(backend))).await;
+    for host in ["t.example", "T.Example", "t.EXAMPLE.:80"] {
+        let answer = send(gateway, request_to(host, "GET", "/a")).await;
+        assert_eq!(answer.status(), 200, "{host}");
+        assert_eq!(recorder.take().target(), "/t/t.example/a", "{host}");
+    }
 }
 
 #[tokio::test]

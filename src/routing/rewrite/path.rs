@@ -1,11 +1,12 @@
 //! Changes of the path.
 
 use super::{Check, RewriteError};
+use crate::path::{PathPolicy, canonicalize};
 use crate::routing::template::{
     Facts, Place, RenderError, Template,
     encode::{has_dot_segment, path_fault},
 };
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct PathRule {
@@ -74,8 +75,19 @@ fn finish(mut path: Vec<u8>) -> Result<Vec<u8>, RenderError> {
     if has_dot_segment(&path) {
         return Err(RenderError::DotSegment);
     }
-    Ok(path)
+    // Nothing goes to a backend that the door would refuse, whichever field it came from.
+    let text = std::str::from_utf8(&path).map_err(|_| RenderError::TwoReadings)?;
+    match canonicalize(text, POLICY) {
+        Ok(Cow::Borrowed(_)) => Ok(path),
+        Ok(Cow::Owned(canonical)) => Ok(canonical.into_bytes()),
+        Err(_) => Err(RenderError::TwoReadings),
+    }
 }
+
+/// What a template's author asks for stays: empty segments, and a value's slash as data.
+const POLICY: PathPolicy = PathPolicy::new()
+    .merge_slashes(false)
+    .allow_encoded_slash(true);
 
 const TWICE: &str = "is given twice";
 const EXCLUDES: &str =

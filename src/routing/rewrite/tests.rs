@@ -132,6 +132,17 @@ fn a_path_that_climbs_is_refused() {
 }
 
 #[test]
+fn an_overlong_value_makes_no_path() {
+    let mut request = Request::new("/a?x=%C0%AE%C0%AE%C0%AFadmin");
+    let raw = HeaderValue::from_bytes(b"\xC0\xAE\xC0\xAE\xC0\xAFadmin").unwrap();
+    request.headers.insert("x-o", raw);
+    for template in ["/t/{query.x}/end", "/t/{header.x-o}/end"] {
+        let refused = plan(&Rewrite::new().path(template), &request).unwrap_err();
+        assert_eq!(refused, RenderError::TwoReadings, "{template}");
+    }
+}
+
+#[test]
 fn path_templates() {
     for (template, rest, expected) in [
         ("/v2/{id}/{*rest}", Some("x/y"), "/v2/caf%C3%A9/x/y?q=1"),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::path::{PathPolicy, canonicalize};
 use http::{HeaderMap, Method, Uri};
 use proptest::prelude::*;
 use std::net::IpAddr;
@@ -302,7 +303,10 @@ pub(in crate::routing) fn canonical_path() -> impl Strategy<Value = String> {
     proptest::collection::vec("(api|[a-z.;:@+~]|%2F|%C3%A9|%20|%25){0,4}", 1..6)
         .prop_map(|segments| format!("/{}", segments.join("/")))
         .prop_filter("canonical", |path| {
-            !encode::has_dot_segment(path.as_bytes())
+            let policy = PathPolicy::new()
+                .merge_slashes(false)
+                .allow_encoded_slash(true);
+            canonicalize(path, policy).as_deref() == Ok(path)
         })
 }
 

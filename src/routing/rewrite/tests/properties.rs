@@ -2,9 +2,14 @@ use super::*;
 use crate::routing::template::tests::{canonical_path, hostile_value, is_canonical};
 use proptest::prelude::*;
 
+use crate::path::{PathPolicy, canonicalize};
+
 fn empty_segments(path: &str) -> usize {
     path.matches("//").count()
 }
+
+/// What overlong spellings, dot segments and escapes are made of.
+const BYTES: [u8; 12] = *b"\xC0\xE0\xAE\xAF\x80\xA9./%a;:";
 
 proptest! {
     #[test]
@@ -31,6 +36,26 @@ proptest! {
             prop_assert!(empty_segments(uri.path()) <= empty_segments(&path), "{path} -> {uri}");
             prop_assert!(uri.path() == path || !uri.path().starts_with("//"), "{path} -> {uri}");
             prop_assert_eq!(uri.query(), None);
+        }
+    }
+
+    /// Whatever a client's value is made of, the door would let the path through as it is, or there is none.
+    #[test]
+    fn a_value_of_any_bytes_makes_no_path_that_the_door_refuses(
+        value in proptest::collection::vec(proptest::sample::select(&BYTES[..]), 0..8),
+    ) {
+        let mut request = Request::new("/a");
+        if let Ok(value) = HeaderValue::from_bytes(&value) {
+            request.headers.insert("x", value);
+        }
+        for rewrite in [Rewrite::new().path("/t/{header.x}/end"), Rewrite::new().add_prefix("/t{header.x}")] {
+            if let Ok(plan) = plan(&rewrite, &request) {
+                let (mut uri, mut headers) = (request.uri.clone(), HeaderMap::new());
+                plan.apply_request(&mut uri, &mut headers).unwrap();
+                let policy = PathPolicy::new().allow_encoded_slash(true);
+                let canonical = canonicalize(uri.path(), policy);
+                prop_assert!(canonical.as_deref() == Ok(uri.path()), "{value:x?} {uri} {canonical:?}");
+            }
         }
     }
 
