@@ -6,6 +6,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::specificity::{PathRank, SegmentRank};
+use crate::path::{PathPolicy, canonicalize};
 
 /// Longest pattern that is accepted, in bytes.
 const MAX_LEN: usize = 8192;
@@ -242,6 +243,11 @@ fn literal(part: &str) -> Result<Box<str>, Problem> {
     }
     if canonical == "." || canonical == ".." {
         return Err(Problem::DotSegment(part.into()));
+    }
+    let policy = PathPolicy::new().allow_encoded_slash(true);
+    let path = format!("/{canonical}");
+    if canonicalize(&path, policy).as_deref() != Ok(&path) {
+        return Err(Problem::RefusedEscape(part.into()));
     }
     Ok(canonical.into())
 }

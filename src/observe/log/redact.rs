@@ -71,7 +71,7 @@ impl Secrets {
                         !value.is_empty() && (self.is_secret(name) || may_hold_more(value));
                     if secret { None } else { Some(value) }
                 }
-                None if item.len() > max_bare || item.starts_with(JWT) => None,
+                None if item.len() > max_bare || may_hold_more(item) => None,
                 None => Some(item),
             };
             match masked {
@@ -89,8 +89,8 @@ impl Secrets {
         if name.contains('%') || !name.is_ascii() {
             return true;
         }
-        // `user[password]`, `login.pin`
-        name.split(['[', ']', '.']).any(|name| {
+        // `user[password]`, `login.pin`; and separators that were escaped.
+        name.split(['[', ']', '.', ';', '&', '?', '/']).any(|name| {
             let name = normal(name);
             NAMES.contains(&&*name)
                 || PARTS.iter().any(|part| name.contains(part))
@@ -186,6 +186,8 @@ mod tests {
             ("next=https://x/?token=abc", "next=***"),
             ("next=https%3A%2F%2Fx%2F%3Ftoken%3Dabc&a=1", "next=***&a=1"),
             ("next=x%253Ftoken%253Dabc", "next=***"),
+            ("a?token%3Dabc", "***"),
+            ("a%3Bsid=abc&b", "a%3Bsid=***&b"),
             ("next=https%3A%2F%2Fx%2Fy", "next=https%3A%2F%2Fx%2Fy"),
             ("a=1&&=2&", "a=1&&=2&"),
             ("ſecret=abc", "%C5%BFecret=***"),
@@ -262,6 +264,9 @@ mod tests {
     #[test]
     fn paths() {
         let cases = [
+            ("/login%3Ftoken%3Dabc/x", "/***/x"),
+            ("/a;jsessionid%3Dabc", "/a;***"),
+            ("/a%3Bsid=abc", "/a%3Bsid=***"),
             ("/", "/"),
             ("/users/42/files/a.b", "/users/42/files/a.b"),
             (

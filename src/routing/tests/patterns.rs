@@ -112,6 +112,11 @@ fn refused() {
         ("/%é", "is not an escape"),
         ("/%00", "`%00` never appears"),
         ("/%5c", "`%5c` never appears"),
+        ("/a%0A", "`a%0A` never appears"),
+        ("/a%7F/{id}", "`a%7F` never appears"),
+        ("/..;x", "`..;x` never appears"),
+        ("/;x", "`;x` never appears"),
+        ("/%C0%AF", "`%C0%AF` never appears"),
     ];
     for (pattern, wanted) in cases {
         let error = pattern.parse::<PathPattern>().unwrap_err().to_string();
