@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http::{Request, Response, StatusCode, Uri, Version, header};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -39,22 +39,18 @@ impl Outgoing {
         limits: Limits,
         in_flight: InFlight,
     ) -> Result<Response<Body>, (Failed, InFlight)> {
-        let bodiless = self.body.is_end_stream();
         let mut watch = Watch::new(limits);
-        if bodiless {
+        let mut upload = None;
+        if self.body.is_end_stream() {
             watch.sent();
         } else {
-            let upload = Upload::start();
-            watch.follow(upload.clone());
-            let body = std::mem::take(&mut self.body);
-            self.body = Body::boxed(UploadBody {
-                body,
-                state: upload,
-            });
+            let shared = Upload::start(std::mem::take(&mut self.body));
+            watch.follow(shared.clone());
+            self.body = Body::boxed(UploadBody(shared.clone()));
+            upload = Some(shared);
         }
-        // A peer that goes away says which streams it has not looked at.
-        let copy = bodiless.then(|| self.copy());
-        let on_continue = self.on_continue.clone();
+        // A peer that refuses the stream or goes away says that it has not looked at the request; hyper keeps it then.
+        let copy = self.copy();
         let request = match self.into_http2(in_flight.client().connector().address()) {
             Ok(request) => request,
             Err(error) => return Err((Failed::Error(error), in_flight)),
@@ -94,16 +90,17 @@ impl Outgoing {
         if message.is_some() || ends_connection(&error) {
             stream.broken();
         }
-        let again = match (message, copy) {
-            (Some(request), _) => Some(Self::from(request)),
-            (None, Some(copy)) if is_refused(&error) => Some(copy),
-            _ => None,
+        let is_unseen = message.is_some() || is_refused(&error);
+        // The body itself and not what wraps it: that belongs to this exchange, and ends with it.
+        let body = match &upload {
+            _ if !is_unseen => None,
+            Some(upload) => upload.take_back(),
+            None => Some(Body::empty()),
         };
         let error = upstream_error(error);
-        let failed = match again {
-            Some(mut again) => {
-                again.on_continue = on_continue;
-                Failed::Again(Box::new(again), error.with_retryable(true))
+        let failed = match body {
+            Some(body) => {
+                Failed::Again(Box::new(Self { body, ..copy }), error.with_retryable(true))
             }
             None => Failed::Error(error),
         };
@@ -145,30 +142,7 @@ impl Outgoing {
             path: self.path.clone(),
             headers: self.headers.clone(),
             body: Body::empty(),
-            on_continue: None,
-        }
-    }
-}
-
-impl From<Request<Body>> for Outgoing {
-    fn from(request: Request<Body>) -> Self {
-        let (mut parts, body) = request.into_parts();
-        if let Some(authority) = parts.uri.authority()
-            && let Ok(host) = HeaderValue::from_str(authority.as_str())
-        {
-            parts.headers.insert(header::HOST, host);
-        }
-        let path = parts
-            .uri
-            .into_parts()
-            .path_and_query
-            .unwrap_or_else(|| PathAndQuery::from_static("/"));
-        Self {
-            method: parts.method,
-            path,
-            headers: parts.headers,
-            body,
-            on_continue: None,
+            on_continue: self.on_continue.clone(),
         }
     }
 }
@@ -218,11 +192,14 @@ fn is_dispatch_gone(error: &hyper::Error) -> bool {
     error.to_string() == "dispatch task is gone"
 }
 
-/// The state of a request's body, shared with the connection that sends it.
+/// A request's body, shared with the connection that sends it, and how far it has come.
 pub(crate) struct Upload {
+    body: Mutex<Body>,
     start: Instant,
     /// When a frame was last taken, in nanoseconds since the start.
     last: AtomicU64,
+    /// A frame was taken, or an error: nobody else can have the body whole.
+    touched: AtomicBool,
     ended: AtomicBool,
     stopped: AtomicBool,
     waker: AtomicWaker,
@@ -231,10 +208,12 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    fn start() -> Arc<Self> {
+    fn start(body: Body) -> Arc<Self> {
         Arc::new(Self {
+            body: Mutex::new(body),
             start: clock::now(),
             last: AtomicU64::new(0),
+            touched: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -260,6 +239,22 @@ impl Upload {
         self.waker.wake();
     }
 
+    /// The body, if nothing was taken from it. The connection, which may not have noticed yet, gets no more.
+    fn take_back(&self) -> Option<Body> {
+        let whole = {
+            let mut body = self.body();
+            self.stopped.store(true, Ordering::Release);
+            let is_whole = !self.touched.load(Ordering::Relaxed);
+            is_whole.then(|| std::mem::take(&mut *body))
+        };
+        self.waker.wake();
+        whole
+    }
+
+    fn body(&self) -> MutexGuard<'_, Body> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn end(&self) {
         self.ended.store(true, Ordering::Release);
         self.watcher.wake();
@@ -275,49 +270,50 @@ impl Upload {
 }
 
 /// A request's body on its way out.
-struct UploadBody {
-    body: Body,
-    state: Arc<Upload>,
-}
+struct UploadBody(Arc<Upload>);
 
 impl http_body::Body for UploadBody {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.state.waker.register(cx.waker());
-        if self.state.stopped.load(Ordering::Acquire) {
+        let upload = &*self.0;
+        upload.waker.register(cx.waker());
+        let mut body = upload.body();
+        if upload.stopped.load(Ordering::Acquire) {
             return Poll::Ready(Some(Err(
                 Error::new(ErrorKind::ClientGone).with_source("the answer ended first")
             )));
         }
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let frame = Pin::new(&mut *body).poll_frame(cx);
+        if frame.is_ready() {
+            upload.touched.store(true, Ordering::Relaxed);
+        }
         match &frame {
-            Poll::Pending => {}
+            Poll::Pending | Poll::Ready(Some(Err(_))) => {}
             Poll::Ready(Some(Ok(frame))) => {
-                self.state.touch();
-                if frame.is_trailers() || self.body.is_end_stream() {
-                    self.state.end();
+                upload.touch();
+                if frame.is_trailers() || body.is_end_stream() {
+                    upload.end();
                 }
             }
             Poll::Ready(None) => {
-                self.state.touch();
-                self.state.end();
+                upload.touch();
+                upload.end();
             }
-            Poll::Ready(Some(Err(_))) => {}
         }
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.0.body().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.0.body().size_hint()
     }
 }
 

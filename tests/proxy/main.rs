@@ -16,6 +16,7 @@ mod failover;
 mod fallback;
 mod grpc;
 mod http2;
+mod http2_again;
 mod identity;
 mod in_process;
 mod keeping;
