@@ -34,6 +34,7 @@ mod pool;
 mod rewriting;
 mod router_layer;
 mod semantics;
+mod sent_once;
 mod splitting;
 mod streams;
 mod support;
