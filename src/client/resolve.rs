@@ -52,7 +52,15 @@ impl fmt::Debug for Resolver {
 pub(crate) struct Addresses {
     resolver: Resolver,
     every: Duration,
-    known: Mutex<Option<(Instant, Arc<[IpAddr]>)>>,
+    known: Mutex<Option<Known>>,
+}
+
+#[derive(Clone)]
+struct Known {
+    addresses: Arc<[IpAddr]>,
+    since: Instant,
+    /// None of them worked.
+    failed: bool,
 }
 
 impl Addresses {
@@ -66,19 +74,24 @@ impl Addresses {
 
     pub(crate) async fn get(&self, name: &str) -> io::Result<Arc<[IpAddr]>> {
         let known = self.lock().clone();
-        if let Some((at, addresses)) = &known
-            && clock::now().saturating_duration_since(*at) < self.every
+        if let Some(known) = &known
+            && !known.failed
+            && clock::now().saturating_duration_since(known.since) < self.every
         {
-            return Ok(addresses.clone());
+            return Ok(known.addresses.clone());
         }
         match (self.resolver.0)(name.to_owned()).await {
             Ok(found) if !found.is_empty() => {
                 let addresses: Arc<[IpAddr]> = found.into();
-                *self.lock() = Some((clock::now(), addresses.clone()));
+                *self.lock() = Some(Known {
+                    addresses: addresses.clone(),
+                    since: clock::now(),
+                    failed: false,
+                });
                 Ok(addresses)
             }
             other => match (known, other) {
-                (Some((_, addresses)), _) => Ok(addresses),
+                (Some(known), _) => Ok(known.addresses),
                 (None, Err(error)) => Err(error),
                 (None, Ok(_)) => Err(io::Error::new(
                     io::ErrorKind::NotFound,
@@ -90,14 +103,12 @@ impl Addresses {
 
     /// Makes the next [`get`](Self::get) ask again: these addresses did not work.
     pub(crate) fn distrust(&self) {
-        if let Some((at, _)) = self.lock().as_mut()
-            && let Some(old) = at.checked_sub(self.every)
-        {
-            *at = old;
+        if let Some(known) = self.lock().as_mut() {
+            known.failed = true;
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Arc<[IpAddr]>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -108,7 +119,7 @@ mod tests {
     use std::sync::atomic::{AtomicU8, Ordering};
 
     /// Each answer is one higher than the last; the third fails.
-    fn counting() -> Addresses {
+    fn counting(every: Duration) -> Addresses {
         let count = AtomicU8::new(0);
         let resolver = Resolver::new(move |_| {
             let n = count.fetch_add(1, Ordering::Relaxed) + 1;
@@ -120,12 +131,12 @@ mod tests {
                 }
             }
         });
-        Addresses::new(resolver, Duration::from_secs(30))
+        Addresses::new(resolver, every)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_name_is_asked_for_again_when_it_is_old_or_failed() {
-        let addresses = counting();
+        let addresses = counting(Duration::from_secs(30));
         let last = async |addresses: &Addresses| match addresses.get("users").await.unwrap()[0] {
             IpAddr::V4(ip) => ip.octets()[3],
             IpAddr::V6(_) => 0,
@@ -146,6 +157,17 @@ mod tests {
             4,
             "and the name is asked for again at once"
         );
+    }
+
+    #[tokio::test]
+    async fn a_name_that_failed_is_asked_for_again_whatever_the_age() {
+        for every in [Duration::ZERO, Duration::from_secs(30), Duration::MAX] {
+            let addresses = counting(every);
+            let first = addresses.get("users").await.unwrap();
+            addresses.distrust();
+            let second = addresses.get("users").await.unwrap();
+            assert_ne!(first, second, "{every:?}");
+        }
     }
 
     #[tokio::test]
