@@ -265,7 +265,8 @@ impl Upstream {
     }
 
     /// Trusts only these authorities (PEM, one or more), instead of what the operating system trusts. A certificate that is
-    /// not trusted is a 502; a text that is not PEM is a mistake that `build` reports.
+    /// not trusted is a 502; a text that is not PEM is a mistake that `build` reports, and so is, as for every setting for
+    /// TLS, an endpoint that is not `https`.
     #[cfg(feature = "tls")]
     pub fn tls_authority(self, pem: impl Into<Vec<u8>>) -> Self {
         let roots = crate::client::Roots::Own(pem.into());
@@ -362,8 +363,9 @@ impl Upstream {
             }
         };
         #[cfg(feature = "tls")]
-        if self.tls.is_asked_for() && !self.has_tls() {
-            mistakes.push("there are settings for TLS, but no `https` endpoint".to_owned());
+        if self.tls.is_asked_for() && !self.is_all_tls() {
+            mistakes
+                .push("there are settings for TLS, but not every endpoint is `https`".to_owned());
         }
         if !mistakes.is_empty() {
             return Err(BuildError::new(mistakes));
@@ -376,10 +378,10 @@ impl Upstream {
     }
 
     #[cfg(feature = "tls")]
-    fn has_tls(&self) -> bool {
+    fn is_all_tls(&self) -> bool {
         // What a bad URL was meant to be is not known.
         let is_tls = |address: &Result<Address, _>| address.as_ref().map_or(true, Address::is_tls);
-        matches!(&self.target, Target::Http(addresses) if addresses.iter().any(is_tls))
+        matches!(&self.target, Target::Http(addresses) if addresses.iter().all(is_tls))
     }
 
     /// The endpoints by URL, unless it is a service.

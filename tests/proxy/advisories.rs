@@ -204,6 +204,7 @@ async fn cve_2026_22750_no_setting_for_tls_is_ignored() {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (pem, key) = (certified.cert.pem(), certified.signing_key.serialize_pem());
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let mixed = || Upstream::http(["https://localhost:1", "http://localhost:2"]);
     let here = || Upstream::service(Router::new());
     for (what, upstream, is_good) in [
         ("authority", secure().tls_authority(pem.clone()), true),
@@ -241,6 +242,18 @@ async fn cve_2026_22750_no_setting_for_tls_is_ignored() {
             clear().tls_identity(pem.clone(), key.clone()),
             false,
         ),
+        ("mixed", mixed(), true),
+        (
+            "authority in half",
+            mixed().tls_authority(pem.clone()),
+            false,
+        ),
+        (
+            "identity in half",
+            mixed().tls_identity(pem.clone(), key.clone()),
+            false,
+        ),
+        ("name in half", mixed().tls_server_name("localhost"), false),
         ("name in clear", clear().tls_server_name("localhost"), false),
         (
             "name of a service",
