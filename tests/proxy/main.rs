@@ -39,6 +39,7 @@ mod splitting;
 mod streams;
 mod support;
 mod tls;
+mod tls_trust;
 mod trailers;
 mod tunnel;
 mod unread;
