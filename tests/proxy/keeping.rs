@@ -24,7 +24,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const AT_ONCE: Duration = Duration::from_nanos(1);
 
 /// Lets time pass without waiting for it.
-async fn pass(time: Duration) {
+pub async fn pass(time: Duration) {
     pause();
     advance(time).await;
     resume();

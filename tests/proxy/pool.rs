@@ -17,10 +17,13 @@ use h2::{
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, mpsc},
+};
 use tower_gateway::{Gateway, Route, Upstream};
 
-use crate::support;
+use crate::{keeping::pass, support, wire::soon};
 
 type Server = Connection<TcpStream, Bytes>;
 type Asked = (Request<RecvStream>, SendResponse<Bytes>);
@@ -281,4 +284,61 @@ async fn a_stream_that_fails_leaves_its_connection_and_a_connection_that_fails_i
         assert_eq!(status(gateway, path).await, expected, "{path}");
         assert_eq!(connections.load(Ordering::SeqCst), opened, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_request_more_than_there_may_be_streams_opens_a_connection() {
+    let (tell, mut held) = mpsc::unbounded_channel();
+    let (backend, connections) = backend(move |_, mut server| {
+        let tell = tell.clone();
+        async move {
+            while let Some(Ok((_, answer))) = server.accept().await {
+                tell.send(answer).unwrap();
+            }
+        }
+    })
+    .await;
+    let gateway = gateway(backend, |upstream| upstream.max_streams(1)).await;
+    for _ in 0..2 {
+        let asked = [(); 2].map(|()| tokio::spawn(status(gateway, "/a")));
+        let mut answers = Vec::new();
+        for _ in &asked {
+            answers.push(soon("a request", held.recv()).await.unwrap());
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 2);
+        for mut answer in answers {
+            answer.send_response(Response::new(()), true).unwrap();
+        }
+        for asked in asked {
+            assert_eq!(asked.await.unwrap(), 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unused_connection_is_closed_after_its_idle_time() {
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    let (tell, mut ended) = mpsc::unbounded_channel();
+    let (backend, connections) = backend(move |number, server| {
+        let tell = tell.clone();
+        async move {
+            answer_all(server).await;
+            tell.send(number).unwrap();
+        }
+    })
+    .await;
+    // PINGs would find the clock's jumps too long.
+    let set = |upstream: Upstream| upstream.idle_timeout(HOUR).http2_keep_alive(None, SHORT);
+    let gateway = gateway(backend, set).await;
+    for _ in 0..3 {
+        assert_eq!(status(gateway, "/a").await, 200);
+        pass(HOUR / 60 * 59).await;
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    assert!(ended.try_recv().is_err(), "it was used in time");
+    pass(HOUR / 60).await;
+    // Though nobody asks.
+    assert_eq!(soon("the end", ended.recv()).await, Some(0));
+    assert_eq!(status(gateway, "/a").await, 200);
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
 }

@@ -25,7 +25,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tower_gateway::{BoxError, Gateway, Route};
+use tower_gateway::{BoxError, Route, Upstream};
 
 use crate::support;
 
@@ -174,7 +174,25 @@ pub async fn chain(pair: (Wire, Wire)) -> (Client, Backend) {
 }
 
 /// The same over these sockets. What a socket that listens is set to, those are that it accepts.
-pub async fn chain_of((near, far): (Wire, Wire), socket: fn() -> TcpSocket) -> (Client, Backend) {
+pub async fn chain_of(pair: (Wire, Wire), socket: fn() -> TcpSocket) -> (Client, Backend) {
+    link(pair, socket, |route| route, |upstream| upstream).await
+}
+
+/// The same with a route and an upstream that are set so.
+pub async fn chain_with(
+    pair: (Wire, Wire),
+    route: impl FnOnce(Route) -> Route,
+    upstream: impl FnOnce(Upstream) -> Upstream,
+) -> (Client, Backend) {
+    link(pair, || TcpSocket::new_v4().unwrap(), route, upstream).await
+}
+
+async fn link(
+    (near, far): (Wire, Wire),
+    socket: fn() -> TcpSocket,
+    route: impl FnOnce(Route) -> Route,
+    set: impl FnOnce(Upstream) -> Upstream,
+) -> (Client, Backend) {
     let listen = || {
         let socket = socket();
         socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
@@ -199,11 +217,7 @@ pub async fn chain_of((near, far): (Wire, Wire), socket: fn() -> TcpSocket) -> (
         Wire::Http1 => support::upstream(address),
         Wire::Http2 => support::upstream(address).http2_only(),
     };
-    let gateway = Gateway::builder()
-        .upstream("backend", upstream)
-        .route(Route::new("/{*rest}").to("backend"))
-        .build()
-        .unwrap();
+    let gateway = support::one_route(route(Route::new("/{*rest}")), set(upstream));
     let gateway = support::serve_on(listen(), gateway);
     let client = Client::connect(near, socket(), gateway).await;
     (client, Backend(backend))
