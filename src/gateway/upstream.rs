@@ -15,6 +15,7 @@ use tower::{Layer, Service};
 
 use super::{BuildError, Next, NextFuture, in_process::InProcess, next::Layers};
 use crate::{
+    authority::HostPort,
     body::Body,
     client::{Address, Client, ClientConfig, ClientConnector, Protocol, Resolver},
     error::{BoxError, Error, ErrorKind},
@@ -339,6 +340,16 @@ impl Upstream {
 
     fn build(&self, name: &str) -> Result<Ready, BuildError> {
         let mut mistakes = self.mistakes.clone();
+        if let HostHeader::Fixed(host) = &self.settings.host
+            && !host
+                .to_str()
+                .is_ok_and(|host| HostPort::parse(host).is_some())
+        {
+            mistakes.push(format!(
+                "host `{}` is none; allowed are a name or address, and a port",
+                String::from_utf8_lossy(host.as_bytes())
+            ));
+        }
         let ready = match &self.target {
             Target::Service(service) => Ready::InProcess(InProcess {
                 name: name.into(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tower::timeout::TimeoutLayer;
-use tower_gateway::{Gateway, Route, RouterLayer, Upstream};
+use tower_gateway::{Gateway, HostHeader, Route, RouterLayer, Upstream};
 
 #[test]
 fn every_mistake_of_an_assembly_is_listed() {
@@ -71,7 +71,13 @@ fn a_router_and_an_upstream_by_themselves_list_their_mistakes_too() {
         .route(Route::new("/x").to("a"))
         .build();
     assert_eq!(router.unwrap_err().mistakes().len(), 3);
-    assert!(Upstream::http(["http://y:1"]).check().is_ok());
+    let fixed = |host: &'static str| {
+        let host = HostHeader::Fixed(http::HeaderValue::from_static(host));
+        Upstream::http(["http://y:1"]).host(host).check()
+    };
+    assert!(fixed("shop.test:80").is_ok());
+    let mistake = fixed("shop.test/a").unwrap_err().to_string();
+    assert!(mistake.contains("`shop.test/a`"), "{mistake}");
 }
 
 #[test]
