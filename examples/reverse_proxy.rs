@@ -12,10 +12,12 @@
 //! With `-- --check` it puts itself in front of a backend of its own, sends requests through, and ends.
 
 use std::{
+    future::poll_fn,
     net::SocketAddr,
     num::NonZeroUsize,
     pin::{Pin, pin},
     process::ExitCode,
+    task::Poll,
     time::Duration,
 };
 
@@ -248,13 +250,25 @@ async fn drive<C: Future>(
     close: fn(Pin<&mut C>),
     mut stopping: watch::Receiver<()>,
 ) {
-    // What a client did wrong on its connection is its own affair, so nobody looks at what comes of it.
-    tokio::select! {
-        biased;
-        _ = &mut connection => return,
-        _ = stopping.changed() => close(connection.as_mut()),
+    let stop = stopping.clone();
+    let mut stopping = pin!(stopping.changed());
+    let mut will_be_woken = false;
+    let is_over = poll_fn(|cx| {
+        // What a client did wrong on its connection is its own affair, so nobody looks at what comes of it.
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        // Asked once, it wakes this task. Asking again for each request costs more than a look.
+        if will_be_woken && !stop.has_changed().unwrap_or(true) {
+            return Poll::Pending;
+        }
+        will_be_woken = true;
+        stopping.as_mut().poll(cx).map(|_| false)
+    });
+    if !is_over.await {
+        close(connection.as_mut());
+        connection.await;
     }
-    connection.await;
 }
 
 #[tokio::main(flavor = "current_thread")]
