@@ -206,6 +206,26 @@ pub(crate) struct Notes {
     pub(crate) tries: u32,
 }
 
+impl Notes {
+    /// The request is given to this upstream.
+    pub(crate) fn go_to(&mut self, upstream: &Arc<str>) {
+        self.upstream = Some(upstream.clone());
+        self.endpoint = None;
+    }
+
+    /// The request is sent once more, by an upstream with this name. One without a name is used by itself, or by another
+    /// one that has noted its own.
+    pub(crate) fn try_at(&mut self, upstream: Option<&Arc<str>>, endpoint: Option<&Arc<str>>) {
+        match upstream {
+            Some(upstream) => self.go_to(upstream),
+            None if self.upstream.is_none() => self.upstream = Some("upstream".into()),
+            None => {}
+        }
+        self.endpoint = endpoint.cloned();
+        self.tries += 1;
+    }
+}
+
 impl Record {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Notes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

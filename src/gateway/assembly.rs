@@ -55,8 +55,8 @@ fn ready(
 ) -> HashMap<String, Option<Ready>> {
     let mut known = HashMap::new();
     for (name, upstream) in upstreams {
-        let ready = match upstream.ready(name) {
-            Ok(ready) => Some(ready),
+        let ready = match upstream.ready() {
+            Ok(ready) => Some(ready.named(name)),
             Err(error) => {
                 mistakes.extend(
                     error

@@ -24,7 +24,8 @@ use crate::{
 
 #[derive(Clone)]
 pub(crate) struct InProcess {
-    pub(crate) name: Arc<str>,
+    /// The one that it has in a gateway.
+    pub(crate) name: Option<Arc<str>>,
     pub(crate) service: Next,
     pub(crate) timeout: Option<Duration>,
 }
@@ -36,10 +37,7 @@ impl InProcess {
             .and_then(|limit| clock::now().checked_add(limit));
         let deadline = match request.extensions_mut().get_mut::<RequestContext>() {
             Some(context) => {
-                context.record(|notes| {
-                    notes.upstream = Some(self.name.clone());
-                    notes.tries += 1;
-                });
+                context.record(|notes| notes.try_at(self.name.as_ref(), None));
                 if let Some(own) = own {
                     context.limit_deadline(own);
                 }

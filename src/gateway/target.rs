@@ -4,7 +4,7 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Request, Uri};
 
-use super::{Next, NextFuture, upstream::Ready};
+use super::{Next, NextFuture, in_process::InProcess, upstream::Ready};
 use crate::{
     body::Body,
     clock,
@@ -59,6 +59,27 @@ pub(crate) struct Target {
     pub(crate) sticky: Option<StickyKey>,
     pub(crate) rewriter: Option<Rewriter>,
     pub(crate) forward: ForwardHeaders,
+}
+
+impl Ready {
+    /// The same, logged under this name.
+    pub(super) fn named(self, name: &str) -> Self {
+        let name: Arc<str> = name.into();
+        match self {
+            Self::Proxy(proxy) => Self::Proxy(proxy.named(name)),
+            Self::InProcess(service) => Self::InProcess(InProcess {
+                name: Some(name),
+                ..service
+            }),
+            // The layers are there once for all clones, so that what is inside them has no name.
+            Self::Layered(layers) => Self::Layered(Next::from_fn(move |request| {
+                if let Some(context) = request.extensions().get::<RequestContext>() {
+                    context.record(|notes| notes.go_to(&name));
+                }
+                layers.send(request)
+            })),
+        }
+    }
 }
 
 impl Target {

@@ -25,7 +25,7 @@ use crate::{
 /// A backend: one or more endpoints that serve the same, or a service in this process.
 ///
 /// It is a tower service by itself; under a name it becomes part of a [`Gateway`](crate::Gateway). Clones share the
-/// connections, until a setting is changed. A setting of 0 is a mistake that `build` reports.
+/// connections, until a setting is changed, whatever their names. A setting of 0 is a mistake that `build` reports.
 ///
 /// | setting | default |
 /// |---|---|
@@ -60,7 +60,7 @@ enum Target {
     Service(Next),
 }
 
-/// An upstream that is ready for requests.
+/// An upstream that is ready for requests, without a name at first.
 #[derive(Clone)]
 pub(crate) enum Ready {
     Proxy(Proxy),
@@ -315,7 +315,7 @@ impl Upstream {
     /// # Errors
     /// Every mistake: a URL that is not an endpoint, none at all, a setting of 0, a certificate that is none.
     pub fn check(&self) -> Result<(), BuildError> {
-        self.build("upstream").map(drop)
+        self.build().map(drop)
     }
 
     /// Changes a setting. What was built with the old ones stays with the clones that use it.
@@ -334,11 +334,11 @@ impl Upstream {
     }
 
     /// Checks the settings, once, and makes the service.
-    pub(crate) fn ready(&self, name: &str) -> Result<Ready, BuildError> {
-        self.built.get_or_init(|| self.build(name)).clone()
+    pub(super) fn ready(&self) -> Result<Ready, BuildError> {
+        self.built.get_or_init(|| self.build()).clone()
     }
 
-    fn build(&self, name: &str) -> Result<Ready, BuildError> {
+    fn build(&self) -> Result<Ready, BuildError> {
         let mut mistakes = self.mistakes.clone();
         if let HostHeader::Fixed(host) = &self.settings.host
             && !host
@@ -352,7 +352,7 @@ impl Upstream {
         }
         let ready = match &self.target {
             Target::Service(service) => Ready::InProcess(InProcess {
-                name: name.into(),
+                name: None,
                 service: service.clone(),
                 timeout: self.settings.timeout,
             }),
@@ -370,7 +370,7 @@ impl Upstream {
                         }
                     })
                     .collect();
-                Ready::Proxy(Proxy::new(name, endpoints, self.settings.clone()))
+                Ready::Proxy(Proxy::new(endpoints, self.settings.clone()))
             }
         };
         #[cfg(feature = "tls")]
@@ -449,14 +449,14 @@ where
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(
-            self.ready("upstream")
+            self.ready()
                 .map(drop)
                 .map_err(|error| Error::new(ErrorKind::Internal).with_source(error)),
         )
     }
 
     fn call(&mut self, request: Request<B>) -> NextFuture {
-        let ready = self.ready("upstream");
+        let ready = self.ready();
         NextFuture::new(async move {
             let ready =
                 ready.map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
@@ -490,9 +490,9 @@ mod tests {
             (upstream().tunnel_idle_timeout(None), None),
         ] {
             assert_eq!(upstream.settings.tunnel_idle_timeout, limit);
-            assert!(upstream.ready("a").is_ok());
+            assert!(upstream.ready().is_ok());
         }
         let zero = upstream().tunnel_idle_timeout(Duration::ZERO);
-        assert!(zero.ready("a").is_err());
+        assert!(zero.ready().is_err());
     }
 }

@@ -65,23 +65,35 @@ impl Default for ProxySettings {
     }
 }
 
-/// A backend's endpoints and how to speak to them. Clones share the connections.
+/// A backend's endpoints and how to speak to them. Clones share the connections, whatever they are called.
 #[derive(Clone)]
-pub(crate) struct Proxy(Arc<Inner>);
+pub(crate) struct Proxy {
+    /// The one that it has in a gateway.
+    name: Option<Arc<str>>,
+    inner: Arc<Inner>,
+}
 
 pub(super) struct Inner {
-    name: Arc<str>,
     pub(super) endpoints: Box<[Endpoint]>,
     pub(super) settings: ProxySettings,
 }
 
 impl Proxy {
-    pub(crate) fn new(name: &str, endpoints: Vec<Endpoint>, settings: ProxySettings) -> Self {
-        Self(Arc::new(Inner {
-            name: name.into(),
-            endpoints: endpoints.into(),
-            settings,
-        }))
+    pub(crate) fn new(endpoints: Vec<Endpoint>, settings: ProxySettings) -> Self {
+        Self {
+            name: None,
+            inner: Arc::new(Inner {
+                endpoints: endpoints.into(),
+                settings,
+            }),
+        }
+    }
+
+    pub(crate) fn named(self, name: Arc<str>) -> Self {
+        Self {
+            name: Some(name),
+            ..self
+        }
     }
 
     /// Sends the request to an endpoint. What needs no waiting is done at once.
@@ -107,10 +119,9 @@ impl Proxy {
 
     fn prepare(&self, request: Request<Body>) -> Result<Prepared, Error> {
         let Inner {
-            name,
             endpoints,
             settings,
-        } = &*self.0;
+        } = &*self.inner;
         let (mut parts, mut body) = request.into_parts();
         let mut context = parts
             .extensions
@@ -123,11 +134,7 @@ impl Proxy {
         }
         let chosen = pick(endpoints).ok_or(ErrorKind::NoEndpoint)?;
         let endpoint = &endpoints[chosen];
-        context.record(|notes| {
-            notes.upstream = Some(name.clone());
-            notes.endpoint = Some(endpoint.label.clone());
-            notes.tries += 1;
-        });
+        context.record(|notes| notes.try_at(self.name.as_ref(), Some(&endpoint.label)));
 
         let mut headers = parts.headers;
         headers.remove(header::CONNECTION);
@@ -190,7 +197,7 @@ impl Proxy {
             None => &endpoint.client,
         };
         let spare = (endpoints.len() > 1).then(|| Spare {
-            backend: self.0.clone(),
+            backend: self.inner.clone(),
             record: context.record,
             chosen,
             switches: switch.is_some(),

@@ -180,6 +180,41 @@ async fn each_end_has_its_outcome() {
     }
 }
 
+#[tokio::test]
+async fn clones_of_an_upstream_share_connections_and_are_logged_under_their_own_names() {
+    let log = Log::start();
+    let backend = raw_backend(|number, mut stream| async move {
+        while stream.peek(&mut [0]).await.is_ok_and(|length| length > 0) {
+            read_head(&mut stream).await;
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let inside = Upstream::service(Router::new().fallback(async || "0"));
+    let again = tower::layer::layer_fn(|inner: tower_gateway::Next| inner);
+    let mut gateway = Gateway::builder();
+    for (name, upstream) in [
+        ("plain", upstream(backend)),
+        ("layered", upstream(backend).layer(again)),
+        ("inside", inside),
+    ] {
+        for name in [format!("{name}-1"), format!("{name}-2")] {
+            let route = Route::new(format!("/{name}")).to(&name);
+            gateway = gateway.upstream(&name, upstream.clone()).route(route);
+        }
+    }
+    let gateway = serve(gateway.build().unwrap()).await;
+    let mut said = String::new();
+    for name in ["plain", "layered", "inside"] {
+        for name in [format!("{name}-1"), format!("{name}-2")] {
+            said += &text(send(gateway, request("GET", &format!("/{name}"))).await).await;
+            assert_eq!(log.next().await.get("upstream"), name);
+        }
+    }
+    assert_eq!(said, "001100", "connections");
+}
+
 /// A backend that says this much, tells that it has, and when it shall resets the connection.
 async fn breaks_after(said: &'static str) -> (SocketAddr, Arc<Notify>, Arc<Notify>) {
     let (told, reset) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
