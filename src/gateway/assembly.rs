@@ -9,7 +9,10 @@ use super::{
     upstream::Ready,
 };
 use crate::{
-    routing::{HostPattern, Param, PathPattern, Rewriter, RouteMatch, RouteTable, WeightedSplit},
+    routing::{
+        HostPattern, Param, PathPattern, Rewriter, RouteMatch, RouteTable, TableError,
+        WeightedSplit,
+    },
     upstream::ForwardHeaders,
 };
 
@@ -30,18 +33,34 @@ impl Assembly {
         mistakes: &mut Vec<String>,
     ) -> Option<Routes> {
         let upstreams = ready(&self.upstreams, mistakes);
-        let table: Vec<_> = self
-            .routes
-            .iter()
-            .filter_map(|route| {
-                let (matches, mut ended) = assemble(route, &upstreams, forward, mistakes)?;
-                ended.body_limit = ended.body_limit.or(self.body_limit);
-                Some((matches, ended))
-            })
-            .collect();
-        match RouteTable::build(table) {
-            Ok(table) => Some(Routes(table)),
-            Err(error) => {
+        let (mut names, mut matches, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+        for route in &self.routes {
+            if let Some((wanted, end)) = assemble(route, &upstreams, forward, mistakes) {
+                names.push(route.label());
+                matches.push(wanted);
+                ends.push(end.map(|mut end| {
+                    end.body_limit = end.body_limit.or(self.body_limit);
+                    end
+                }));
+            }
+        }
+        let table = match ends.into_iter().collect::<Option<Vec<_>>>() {
+            Some(ends) => RouteTable::build(matches.into_iter().zip(ends)).map(Some),
+            // Not for requests: what else is wrong with a route does not hide that another one is in its way.
+            None => RouteTable::build(matches.into_iter().map(|wanted| (wanted, ()))).map(|_| None),
+        };
+        match table {
+            Ok(table) => table.map(Routes),
+            Err(TableError::Conflicts(conflicts)) => {
+                mistakes.extend(conflicts.iter().map(|conflict| {
+                    format!(
+                        "route `{}`: it can not be told apart from route `{}` for {}",
+                        names[conflict.second], names[conflict.first], conflict.shared
+                    )
+                }));
+                None
+            }
+            Err(error @ TableError::TooLarge) => {
                 mistakes.push(error.to_string());
                 None
             }
@@ -73,12 +92,13 @@ fn ready(
     known
 }
 
+/// What a route takes, if that can be said, and its end, if nothing is wrong with it.
 fn assemble(
     route: &Route,
     upstreams: &HashMap<String, Option<Ready>>,
     forward: ForwardHeaders,
     mistakes: &mut Vec<String>,
-) -> Option<(RouteMatch, Ended)> {
+) -> Option<(RouteMatch, Option<Ended>)> {
     let before = mistakes.len();
     let label = route.label();
     let mut wrong = |what: String| mistakes.push(format!("route `{label}`: {what}"));
@@ -137,7 +157,9 @@ fn assemble(
             rest: has_rest && at + 1 == names.len(),
         })
         .collect();
-    let rewriter = match route.rewrite.compile(&params) {
+    // Of a bad pattern it is not known which params it was meant to have.
+    let params = pattern.is_some().then_some(&params[..]);
+    let rewriter = match route.rewrite.compile(params) {
         Ok(rewriter) => (!rewriter.is_empty()).then_some(rewriter),
         Err(errors) => {
             errors.iter().for_each(|error| wrong(error.to_string()));
@@ -145,8 +167,28 @@ fn assemble(
         }
     };
     let pattern = pattern?;
-    if mistakes.len() > before {
+    if hosts.is_empty() && !route.hosts.is_empty() {
         return None;
+    }
+    let mut matches = RouteMatch::new(pattern).order(route.order);
+    matches = route
+        .methods
+        .iter()
+        .cloned()
+        .fold(matches, RouteMatch::method);
+    matches = hosts.into_iter().fold(matches, RouteMatch::host);
+    matches = route
+        .headers
+        .iter()
+        .cloned()
+        .fold(matches, RouteMatch::header);
+    matches = route
+        .queries
+        .iter()
+        .cloned()
+        .fold(matches, RouteMatch::query);
+    if mistakes.len() > before {
+        return Some((matches, None));
     }
     let target = Arc::new(Target {
         upstreams: targets,
@@ -168,22 +210,5 @@ fn assemble(
         timeout: route.timeout,
         way,
     };
-    let mut matches = RouteMatch::new(pattern).order(route.order);
-    matches = route
-        .methods
-        .iter()
-        .cloned()
-        .fold(matches, RouteMatch::method);
-    matches = hosts.into_iter().fold(matches, RouteMatch::host);
-    matches = route
-        .headers
-        .iter()
-        .cloned()
-        .fold(matches, RouteMatch::header);
-    matches = route
-        .queries
-        .iter()
-        .cloned()
-        .fold(matches, RouteMatch::query);
-    Some((matches, ended))
+    Some((matches, Some(ended)))
 }

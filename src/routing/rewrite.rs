@@ -9,9 +9,9 @@
 //!     .request_header_remove("x-debug")
 //!     .response_header_set("x-served-by", "{request.host}");
 //! let pattern = [Param { name: "id", rest: false }, Param { name: "rest", rest: true }];
-//! assert!(rewrite.compile(&pattern).is_ok());
+//! assert!(rewrite.compile(Some(&pattern)).is_ok());
 //! // A mistake is reported before the first request: this route's pattern has no params.
-//! assert_eq!(rewrite.compile(&[]).unwrap_err().len(), 2);
+//! assert_eq!(rewrite.compile(Some(&[])).unwrap_err().len(), 2);
 //! ```
 
 mod headers;
@@ -203,11 +203,14 @@ impl Rewrite {
         self.step(Step::Response(Edit::new(name, Action::Remove)))
     }
 
-    /// Checks and parses all of it, for a route whose pattern has these params.
+    /// Checks and parses all of it, for a route whose pattern has these params; `None` when they are not known.
     ///
     /// # Errors
     /// Every mistake, in the order of declaration.
-    pub(crate) fn compile(&self, pattern: &[Param<'_>]) -> Result<Rewriter, Vec<RewriteError>> {
+    pub(crate) fn compile(
+        &self,
+        pattern: Option<&[Param<'_>]>,
+    ) -> Result<Rewriter, Vec<RewriteError>> {
         let mut check = Check {
             pattern,
             errors: Vec::new(),
@@ -269,7 +272,7 @@ impl<V> Action<V> {
 
 /// Collects the mistakes of one declaration.
 struct Check<'a> {
-    pattern: &'a [Param<'a>],
+    pattern: Option<&'a [Param<'a>]>,
     errors: Vec<RewriteError>,
 }
 
@@ -278,7 +281,8 @@ impl Check<'_> {
     fn template(&mut self, setting: &str, text: &str, place: Place) -> Option<Template> {
         let (template, faults) = match Template::parse(text, place) {
             Ok(template) => {
-                let unmet = template.unmet(self.pattern);
+                let unmet = self.pattern.map(|params| template.unmet(params));
+                let unmet = unmet.unwrap_or_default();
                 (Some(template), unmet)
             }
             Err(error) => (None, vec![error]),

@@ -273,5 +273,6 @@ pub struct Conflict {
     pub second: usize,
     first_route: String,
     second_route: String,
-    shared: String,
+    /// A method and a host.
+    pub(crate) shared: String,
 }

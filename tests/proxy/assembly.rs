@@ -62,6 +62,81 @@ fn every_mistake_of_an_assembly_is_listed() {
     assert_eq!(mistakes.len(), expected.len() + 1, "{mistakes:#?}");
 }
 
+/// What `build` says of these routes, of which those to `b` lead somewhere.
+fn mistakes_of(routes: impl IntoIterator<Item = Route>) -> Vec<String> {
+    let gateway = Gateway::builder().upstream("b", Upstream::http(["http://127.0.0.1:1"]));
+    let gateway = routes
+        .into_iter()
+        .fold(gateway, |it, route| it.route(route));
+    let error = gateway.build().unwrap_err();
+    error.mistakes().map(str::to_owned).collect()
+}
+
+#[test]
+fn each_conflict_is_a_mistake_that_names_both_routes() {
+    let to_b = |path: &str| Route::get(path).to("b");
+    let mistakes = mistakes_of([
+        to_b("no-slash"),
+        to_b("/u/{id}").name("users"),
+        to_b("/u/{name}").name("people"),
+        to_b("/u/{x}").host("t.test"),
+        to_b("/u/{y}").host("s.test").host("t.test"),
+        to_b("/a"),
+        to_b("/a"),
+        to_b("/a").order(1),
+    ]);
+    assert_eq!(
+        mistakes[1..],
+        [
+            "route `people`: it can not be told apart from route `users` for GET on any host",
+            "route `/u/{y}`: it can not be told apart from route `/u/{x}` for GET on t.test",
+            "route `/a`: it can not be told apart from route `/a` for GET on any host",
+        ]
+    );
+    assert!(
+        mistakes[0].starts_with("route `no-slash`: "),
+        "{mistakes:?}"
+    );
+}
+
+#[test]
+fn a_route_with_another_mistake_is_in_conflict_too() {
+    let mistakes = mistakes_of([
+        Route::get("/u/{id}").to("nobody"),
+        Route::get("/u/{name}").to("b").timeout(Duration::ZERO),
+        Route::get("/v").to("b").host("*.*.test").host("v.test"),
+        Route::get("/v").to("b").host("v.test"),
+        // What its only host was meant to be is not known.
+        Route::get("/w").to("b").host("*.*.test"),
+        Route::get("/w").to("b"),
+    ]);
+    let host = "host pattern `*.*.test`: ";
+    for (mistake, expected) in mistakes.iter().zip([
+        "route `/u/{id}`: there is no upstream `nobody`",
+        "route `/u/{name}`: timeout is 0; leave it out for no limit",
+        &format!("route `/v`: {host}"),
+        &format!("route `/w`: {host}"),
+        "route `/u/{name}`: it can not be told apart from route `/u/{id}` for GET on any host",
+        "route `/v`: it can not be told apart from route `/v` for GET on v.test",
+    ]) {
+        assert!(mistake.starts_with(expected), "{mistake} {expected}");
+    }
+    assert_eq!(mistakes.len(), 6, "{mistakes:#?}");
+}
+
+#[test]
+fn a_bad_path_is_one_mistake() {
+    let mistakes = mistakes_of([
+        Route::new("/p/{id").to("b").rewrite_path("/q/{id}"),
+        Route::new("/p/{id").to("b").rewrite_path("/q/{"),
+    ]);
+    let bad = "route `/p/{id`: path pattern `/p/{id`: ";
+    assert!(mistakes[0].starts_with(bad), "{mistakes:#?}");
+    assert!(mistakes[1].starts_with(bad), "{mistakes:#?}");
+    assert!(mistakes[2].contains("is not closed"), "{mistakes:#?}");
+    assert_eq!(mistakes.len(), 3, "{mistakes:#?}");
+}
+
 #[test]
 fn a_router_and_an_upstream_by_themselves_list_their_mistakes_too() {
     let bad = || Upstream::http(["ftp://x", "http://y:0"]).max_connections(0);

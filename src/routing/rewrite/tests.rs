@@ -16,7 +16,7 @@ const PATTERN: [Param<'static>; 2] = [
 ];
 
 fn plan(rewrite: &Rewrite, request: &Request) -> Result<Plan, RenderError> {
-    rewrite.compile(&PATTERN).unwrap().plan(request)
+    rewrite.compile(Some(&PATTERN)).unwrap().plan(request)
 }
 
 /// The target after a rewrite.
@@ -193,7 +193,10 @@ fn path_transforms_of_a_peer() {
             }],
         ]
         .concat();
-        let rewriter = Rewrite::new().path(template).compile(&pattern).unwrap();
+        let rewriter = Rewrite::new()
+            .path(template)
+            .compile(Some(&pattern))
+            .unwrap();
         let plan = rewriter.plan(&request).unwrap();
         let mut uri = request.uri.clone();
         plan.apply_request(&mut uri, &mut HeaderMap::new()).unwrap();
@@ -376,7 +379,7 @@ fn every_mistake_is_listed() {
         .response_header_set("x-a", "a\nb")
         .response_header_remove("Transfer-Encoding");
     let errors: Vec<String> = rewrite
-        .compile(&PATTERN)
+        .compile(Some(&PATTERN))
         .unwrap_err()
         .iter()
         .map(ToString::to_string)
