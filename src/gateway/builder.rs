@@ -187,8 +187,8 @@ impl GatewayBuilder {
         let name = self
             .name
             .unwrap_or_else(|| format!("gw-{:016x}", random::next_u64()));
-        let trusted =
-            TrustedProxies::new(&self.trusted).map_err(|error| mistakes.push(error.to_string()));
+        let trusted = TrustedProxies::new(&self.trusted)
+            .map_err(|errors| mistakes.extend(errors.iter().map(ToString::to_string)));
         let via = Via::new(&name);
         if via.is_none() {
             mistakes.push(format!(

@@ -150,6 +150,13 @@ enum Hop {
 }
 
 fn hop(name: &str) -> Hop {
+    // Most names are none of these by their first byte.
+    if !matches!(
+        name.as_bytes(),
+        [b'a' | b'c' | b'h' | b'k' | b'p' | b't' | b'u', ..]
+    ) {
+        return Hop::No;
+    }
     match name {
         "connection" => Hop::Connection,
         "upgrade" => Hop::Upgrade,

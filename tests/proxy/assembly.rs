@@ -28,11 +28,11 @@ fn every_mistake_of_an_assembly_is_listed() {
         .route(Route::new("/nowhere"))
         .route(Route::get("/u/{id}").to("b"))
         .route(Route::get("/u/{name}").to("b"))
-        .trust_proxies(["everybody"])
+        .trust_proxies(["everybody", "10.0.0.0/8", "somebody"])
         .build()
         .unwrap_err();
     let mistakes: Vec<_> = error.mistakes().collect();
-    let expected: [&[&str]; 16] = [
+    let expected: [&[&str]; 17] = [
         &["upstream `a`", "max_connections is 0"],
         &["upstream `a`", "timeout is 0"],
         &["upstream `a`", "`ftp://x`"],
@@ -49,6 +49,7 @@ fn every_mistake_of_an_assembly_is_listed() {
         &["route `/nowhere`", "it leads nowhere"],
         &["/u/{id}", "/u/{name}"],
         &["`everybody`"],
+        &["`somebody`"],
     ];
     for parts in expected {
         let of_these = |mistake: &&&str| parts.iter().all(|part| mistake.contains(part));

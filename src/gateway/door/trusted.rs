@@ -48,18 +48,23 @@ impl TrustedProxies {
     /// Trusts these addresses and networks.
     ///
     /// # Errors
-    /// The first text that is neither.
+    /// Every text that is neither.
     pub fn new<T: AsRef<str>>(
         networks: impl IntoIterator<Item = T>,
-    ) -> Result<Self, TrustedProxyError> {
-        let networks = networks
-            .into_iter()
-            .map(|text| {
-                network(text.as_ref()).ok_or_else(|| TrustedProxyError(text.as_ref().into()))
-            })
-            .collect::<Result<_, _>>()?;
+    ) -> Result<Self, Vec<TrustedProxyError>> {
+        let mut known = Vec::new();
+        let mut errors = Vec::new();
+        for text in networks {
+            match network(text.as_ref()) {
+                Some(network) => known.push(network),
+                None => errors.push(TrustedProxyError(text.as_ref().into())),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         Ok(Self {
-            networks,
+            networks: known.into(),
             forwarded: false,
         })
     }

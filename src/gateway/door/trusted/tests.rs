@@ -186,6 +186,9 @@ fn the_walk_is_bounded() {
 fn a_wrong_network_is_named() {
     for text in ["", "10.0.0.0/33", "proxy.example", "10.0.0/8"] {
         let error = TrustedProxies::new(["10.0.0.1", text]).unwrap_err();
+        let [error] = &error[..] else {
+            panic!("{error:?}")
+        };
         assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
     }
     assert!(!TrustedProxies::default().contains(ip("127.0.0.1")));
