@@ -1,5 +1,7 @@
 //! From a template's text to its parts.
 
+use crate::path::{PathPolicy, canonicalize};
+
 use super::{
     Part, Place, TemplateError,
     encode::{has_dot_segment, is_control, path_fault},
@@ -73,6 +75,12 @@ fn literal_fault(plain: &str, place: Place) -> Option<(usize, &'static str)> {
 }
 
 /// What holds for a path as a whole, whatever its values are.
+/// Whether the door would let it through, with an `x` for each value.
+fn is_let_through(path: &[u8]) -> bool {
+    let policy = PathPolicy::new().allow_encoded_slash(true);
+    std::str::from_utf8(path).is_ok_and(|path| canonicalize(path, policy).is_ok())
+}
+
 fn check_path(text: &str, parts: &[Part]) -> Result<(), TemplateError> {
     let mut path = Vec::new();
     for (index, part) in parts.iter().enumerate() {
@@ -105,6 +113,8 @@ fn check_path(text: &str, parts: &[Part]) -> Result<(), TemplateError> {
         "a path has no empty segments"
     } else if has_dot_segment(&path) {
         "a path has no `.` and `..` segments"
+    } else if !is_let_through(&path) {
+        "no request with such a path is let through"
     } else {
         return Ok(());
     };

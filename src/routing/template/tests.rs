@@ -244,6 +244,8 @@ fn mistakes_name_the_place_and_what_is_allowed() {
         (Path, "{id}", 0, "begins with `/`"),
         (Path, "/a//b", 0, "no empty segments"),
         (Path, "/a/../b", 0, "no `.` and `..`"),
+        (Path, "/{id}/%C0%AF", 0, "is let through"),
+        (Path, "/;x", 0, "is let through"),
         (Path, "/a?x=1", 2, "before `?`"),
         (Path, "/ä", 1, "written as an escape"),
         (Path, "/{{a}}", 1, "`%7B`"),
