@@ -298,15 +298,7 @@ async fn check() -> Result<ExitCode, BoxError> {
     ];
     checks.send(address, &tries).await?;
 
-    let slow = tokio::spawn(async move { support::send(address, "GET", "/slow", &[]).await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let _ = stop.send(());
-    let (status, _, body) = slow.await??;
-    checks.expect(
-        "GET /slow, with a shutdown in the meantime",
-        status == 200 && body == "at last\n",
-        format_args!("{status} {}", body.trim_end()),
-    );
+    checks.outlives(address, stop).await?;
     server.await??;
     Ok(checks.exit())
 }

@@ -157,6 +157,24 @@ impl Checks {
         self.failed += usize::from(!ok);
     }
 
+    /// Begins a slow request, has the server stop in the meantime, and expects the answer all the same.
+    pub async fn outlives(
+        &mut self,
+        address: SocketAddr,
+        stop: tokio::sync::oneshot::Sender<()>,
+    ) -> Result<(), BoxError> {
+        let slow = tokio::spawn(async move { send(address, "GET", "/slow", &[]).await });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let _ = stop.send(());
+        let (status, _, body) = slow.await??;
+        self.expect(
+            "GET /slow, with a shutdown in the meantime",
+            status == 200 && body == "at last\n",
+            format_args!("{status} {}", body.trim_end()),
+        );
+        Ok(())
+    }
+
     /// The program's exit code: a failure if anything was not as expected.
     pub fn exit(self) -> ExitCode {
         match self.failed {

@@ -146,8 +146,9 @@ impl Upstream {
             .set(|this| this.settings.head_timeout = Some(limit))
     }
 
-    /// How long nothing may be said in either direction; then 504, or a broken body when the head is out. An answer that the
-    /// client does not read for so long gives up its connection, within a second. Default: 100 s.
+    /// How long nothing may be said in either direction; then 504, or a broken body when the head is out. An answer of
+    /// which the server around the gateway takes no more for so long, because its client does not read, is broken off within
+    /// a second; a client has to take what that server buffers (hyper: some 400 KB) in this time. Default: 100 s.
     pub fn activity_timeout(self, limit: Duration) -> Self {
         self.positive("activity_timeout", limit)
             .set(|this| this.settings.activity_timeout = Some(limit))

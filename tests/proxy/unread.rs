@@ -11,6 +11,7 @@ use tower::ServiceExt;
 use tower_gateway::{Route, Upstream};
 
 use crate::{
+    keeping::pass,
     support::{axum_backend, one_route, request, serve},
     wire::soon,
 };
@@ -49,6 +50,9 @@ async fn endless() -> (Vec<Upstream>, mpsc::UnboundedReceiver<()>) {
 }
 
 const LIMIT: Duration = Duration::from_millis(200);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+/// Several times as long as it takes the pool to look.
+const LOOK: Duration = Duration::from_millis(100);
 
 #[tokio::test]
 async fn an_answer_that_nobody_reads_ends_at_the_backend() {
@@ -87,14 +91,17 @@ async fn who_reads_later_is_told_that_the_answer_broke_off() {
 async fn who_reads_slowly_reads_on() {
     let (upstreams, mut ends) = endless().await;
     for upstream in upstreams {
-        let upstream = upstream.activity_timeout(LIMIT);
+        let upstream = upstream.activity_timeout(HOUR);
         let answer = upstream.oneshot(request("GET", "/endless")).await.unwrap();
         let mut body = answer.into_body();
         for _ in 0..4 {
             assert!(body.frame().await.unwrap().is_ok());
-            // Shorter than the limit, and several of them longer.
-            let pause = tokio::time::timeout(LIMIT / 2, ends.recv()).await;
-            assert!(pause.is_err());
+            // Shorter than the limit, and several of them longer. The pool looks before and after.
+            let look = tokio::time::timeout(LOOK, ends.recv());
+            assert!(look.await.is_err());
+            pass(HOUR / 2).await;
+            let look = tokio::time::timeout(LOOK, ends.recv());
+            assert!(look.await.is_err());
         }
         drop(body);
         soon("the end", ends.recv()).await.unwrap();
