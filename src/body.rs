@@ -9,6 +9,9 @@
 //! assert!(Body::empty().is_end_stream());
 //! ```
 
+#[cfg(feature = "tracing")]
+mod watched;
+
 use std::{
     any::Any,
     fmt, io,
@@ -19,6 +22,9 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
+
+#[cfg(feature = "tracing")]
+pub(crate) use watched::{End, Witness};
 
 use crate::error::{BoxError, Error, ErrorKind};
 

@@ -13,7 +13,7 @@
 //! assert!(error.is_retryable());
 //! ```
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
@@ -31,6 +31,7 @@ struct Inner {
     detail: Option<Cow<'static, str>>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     retryable: bool,
+    retry_after: Option<Duration>,
 }
 
 /// The side that is to blame for an [`Error`].
@@ -110,6 +111,8 @@ kinds! {
     Upgrade: Upstream, 502, "The backend answered badly", Some("http_upgrade_failed");
     /// 503: no endpoint can take the request.
     NoEndpoint: Gateway, 503, "No backend is available", Some("destination_unavailable");
+    /// 503: the backend's circuit is open: it failed too often a moment ago.
+    CircuitOpen: Gateway, 503, "The backend is not available at the moment", Some("destination_unavailable");
     /// 503: all connections to the backend are in use, and so is the room to wait for one; or a layer sheds load.
     Saturated: Gateway, 503, "The backend is busy", Some("connection_limit_reached");
     /// 504: no connection to the backend within the connect timeout.
@@ -126,18 +129,19 @@ impl Error {
     /// An error of this kind, with no source. It is retryable when its kind says that nothing was sent
     /// ([`Resolve`](ErrorKind::Resolve), [`Connect`](ErrorKind::Connect), [`Tls`](ErrorKind::Tls),
     /// [`ConnectTimeout`](ErrorKind::ConnectTimeout), [`NoEndpoint`](ErrorKind::NoEndpoint),
-    /// [`Saturated`](ErrorKind::Saturated)).
+    /// [`CircuitOpen`](ErrorKind::CircuitOpen), [`Saturated`](ErrorKind::Saturated)).
     pub fn new(kind: ErrorKind) -> Self {
         use ErrorKind::*;
         let retryable = matches!(
             kind,
-            Resolve | Connect | Tls | ConnectTimeout | NoEndpoint | Saturated
+            Resolve | Connect | Tls | ConnectTimeout | NoEndpoint | CircuitOpen | Saturated
         );
         Self(Arc::new(Inner {
             kind,
             detail: None,
             source: None,
             retryable,
+            retry_after: None,
         }))
     }
 
@@ -154,6 +158,12 @@ impl Error {
     /// Says whether the same request may be sent once more without a risk that it is carried out twice.
     pub fn with_retryable(self, retryable: bool) -> Self {
         self.edit(|inner| inner.retryable = retryable)
+    }
+
+    /// Says when it is worth to ask again: `Retry-After` in the answer, in whole seconds, rounded up (RFC 9110, section
+    /// 10.2.3).
+    pub fn with_retry_after(self, delay: Duration) -> Self {
+        self.edit(|inner| inner.retry_after = Some(delay))
     }
 
     /// What went wrong.
@@ -179,6 +189,11 @@ impl Error {
     /// Whether nothing of the request reached a backend, so that another try is safe for any method.
     pub fn is_retryable(&self) -> bool {
         self.0.retryable
+    }
+
+    /// When it is worth to ask again, if that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// Finds the crate's error in a boxed one or in what caused it. tower's [`Elapsed`] becomes

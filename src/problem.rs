@@ -94,7 +94,7 @@ impl From<&Error> for Problem {
 
 impl Error {
     /// What the gateway answers for this error: its [`Problem`], with `Allow` for a
-    /// [405](crate::ErrorKind::MethodNotAllowed), and the error as a [`Rejection`] in the extensions. For a layer of your
+    /// [405](crate::ErrorKind::MethodNotAllowed), `Retry-After` when it is [known](Self::retry_after), and the error as a [`Rejection`] in the extensions. For a layer of your
     /// own that has to answer instead of failing.
     ///
     /// ```
@@ -111,6 +111,13 @@ impl Error {
             && let Ok(value) = HeaderValue::try_from(allow.to_string())
         {
             response.headers_mut().insert(header::ALLOW, value);
+        }
+        if let Some(delay) = self.retry_after() {
+            let seconds = delay
+                .as_secs()
+                .saturating_add(u64::from(delay.subsec_nanos() > 0));
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(Rejection(self));
         response
@@ -164,6 +171,16 @@ mod tests {
             assert_eq!(json[field], text);
         }
         assert_eq!(json["status"], 502);
+    }
+
+    #[test]
+    fn a_delay_is_told_in_whole_seconds() {
+        for (millis, told) in [(0, "0"), (1, "1"), (1000, "1"), (1001, "2")] {
+            let delay = std::time::Duration::from_millis(millis);
+            let error = Error::new(ErrorKind::CircuitOpen).with_retry_after(delay);
+            let response: Response<Bytes> = error.into_response();
+            assert_eq!(response.headers()[header::RETRY_AFTER], told);
+        }
     }
 
     #[test]

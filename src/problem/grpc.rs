@@ -70,7 +70,7 @@ fn code(kind: ErrorKind) -> u16 {
         BadRequest | ExpectationFailed | Internal | Loop => INTERNAL,
         // A connect timeout too: nothing was sent, and a client may try again.
         ConnectTimeout | Resolve | Connect | Tls | Protocol | Incomplete | Upgrade | NoEndpoint
-        | Saturated => UNAVAILABLE,
+        | CircuitOpen | Saturated => UNAVAILABLE,
     }
 }
 

@@ -1,92 +1,40 @@
-//! The response body that tells the log of its bytes and its end.
-
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
-
-use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
+//! The log's place at the end of a response's body.
 
 use super::entry::Entry;
-use crate::{body::Body, error::Error};
+use crate::body::{End, Witness};
 
-/// A body whose entry is written at its end, or when it is dropped before.
-pub(super) struct Logged {
-    body: Body,
-    entry: Option<Box<Entry>>,
-}
-
-impl Logged {
-    pub(super) fn new(body: Body, entry: Box<Entry>) -> Self {
-        Self {
-            body,
-            entry: Some(entry),
-        }
-    }
-}
-
-impl http_body::Body for Logged {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        // Taken out for the poll, as in the future: a body that panics is not a client that left.
-        let entry = self.entry.take();
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        let Some(mut entry) = entry else {
-            return polled;
-        };
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                entry.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if frame.is_trailers() {
-                    entry.complete();
-                } else {
-                    self.entry = Some(entry);
-                }
-            }
-            Poll::Ready(Some(Err(error))) => entry.break_off(error),
-            Poll::Ready(None) => entry.complete(),
-            Poll::Pending => self.entry = Some(entry),
-        }
-        polled
+impl Witness for Box<Entry> {
+    fn passed(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Logged {
-    fn drop(&mut self) {
-        // A server that knows from one of these that it has all does not ask for the end.
-        if let Some(entry) = &mut self.entry
-            && (self.body.is_end_stream() || self.body.size_hint().exact() == Some(0))
-        {
-            entry.complete();
+    /// Dropping the entry writes it.
+    fn end(mut self, end: End<'_>) {
+        match end {
+            End::Complete => self.complete(),
+            End::Broken(error) => self.break_off(error),
+            End::Dropped => {}
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use std::{convert::Infallible, task::Waker};
+    use std::{
+        convert::Infallible,
+        pin::Pin,
+        task::{Context, Poll, Waker},
+    };
 
+    use bytes::Bytes;
     use http::{HeaderMap, Request, Response};
+    use http_body::{Body as _, Frame, SizeHint};
     use http_body_util::{BodyExt, Full, StreamBody};
     use tracing::Level;
 
     use crate::{
-        error::ErrorKind,
+        body::Body,
+        error::{Error, ErrorKind},
         observe::log::capture::{Log, answer, data, frames, get, seen},
     };
 

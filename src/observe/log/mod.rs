@@ -13,7 +13,6 @@ use http::{Method, Request, Response, StatusCode};
 use tracing::{Level, Span, field::Empty};
 
 use self::{
-    body::Logged,
     entry::{ACCESS, Entry, Outcome},
     redact::Secrets,
 };
@@ -112,7 +111,7 @@ impl Log {
             entry.complete();
             return response;
         }
-        response.map(|body| Body::boxed(Logged::new(body, entry)))
+        response.map(|body| body.watched(entry))
     }
 
     #[cfg(test)]
