@@ -63,10 +63,13 @@ mod body;
 mod client;
 mod clock;
 mod context;
+mod cookie;
 mod error;
 mod path;
 mod problem;
 mod random;
+mod rendezvous;
+mod sticky;
 
 mod gateway;
 pub mod observe;
@@ -83,7 +86,8 @@ pub use gateway::{
 pub use observe::ObserveLayer;
 pub use path::PathPolicy;
 pub use problem::Problem;
-pub use routing::{HeaderMatch, QueryMatch, StickyKey};
+pub use routing::{HeaderMatch, QueryMatch};
+pub use sticky::StickyKey;
 pub use upstream::{Action as ForwardAction, ForwardHeaders, HostHeader};
 
 #[cfg(doctest)]

@@ -147,7 +147,7 @@ impl Ended {
 
 impl Target {
     pub(crate) fn call(&self, request: Request<Body>) -> NextFuture {
-        let Some(upstream) = self.pick(request.headers()) else {
+        let Some(upstream) = self.pick(&request) else {
             return NextFuture::ready(Err(ErrorKind::NoEndpoint.into()));
         };
         self.rewritten(request, |request| upstream.call(request))

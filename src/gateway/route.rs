@@ -10,7 +10,8 @@ use super::{Next, next::Layers};
 use crate::{
     body::Body,
     error::BoxError,
-    routing::{HeaderMatch, QueryMatch, Rewrite, StickyKey},
+    routing::{HeaderMatch, QueryMatch, Rewrite},
+    sticky::StickyKey,
 };
 
 /// Which requests are taken, where they go, and what is done to them.

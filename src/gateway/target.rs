@@ -11,7 +11,8 @@ use crate::{
     context::RequestContext,
     error::{Error, ErrorKind},
     random,
-    routing::{Plan, Rewriter, StickyKey, TemplateFacts, WeightedSplit},
+    routing::{Plan, Rewriter, TemplateFacts, WeightedSplit},
+    sticky::StickyKey,
     upstream::ForwardHeaders,
 };
 
@@ -120,13 +121,16 @@ impl Target {
         Ok((Request::from_parts(parts, body), plan))
     }
 
-    pub(crate) fn pick(&self, headers: &HeaderMap) -> Option<&Ready> {
+    pub(crate) fn pick(&self, request: &Request<Body>) -> Option<&Ready> {
         let Some(split) = &self.split else {
             return self.upstreams.first();
         };
-        let key = self.sticky.as_ref().and_then(|sticky| sticky.of(headers));
+        let key = self.sticky.as_ref().and_then(|sticky| {
+            let context = request.extensions().get();
+            sticky.of(request.headers(), context)
+        });
         let index = match key {
-            Some(key) => split.pick(key),
+            Some(key) => split.pick(&key),
             None => split.pick_random(random::next_u64()),
         };
         self.upstreams.get(index)

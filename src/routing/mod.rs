@@ -37,7 +37,6 @@
 //! # Ok(()) }
 //! ```
 
-mod cookie;
 mod host;
 mod matcher;
 mod methods;
@@ -58,9 +57,7 @@ pub use predicate::{HeaderMatch, QueryMatch};
 pub use specificity::Specificity;
 pub use table::{Captures, Conflict, Facts, Found, Outcome, RouteTable, TableError};
 
-pub(crate) use cookie::cookie;
 pub use rewrite::Rewrite;
 pub(crate) use rewrite::{Plan, Rewriter};
-pub use split::StickyKey;
 pub(crate) use split::WeightedSplit;
 pub(crate) use template::{Facts as TemplateFacts, Param};

@@ -1,5 +1,6 @@
 //! Backends: their endpoints, the choice among them, and what is done to a message on its way there and back.
 
+mod balance;
 mod endpoint;
 mod expect;
 mod failover;
@@ -22,4 +23,5 @@ pub(crate) use max_forwards::count_down;
 pub(crate) use proxy::{Proxy, ProxySettings, admit};
 pub(crate) use via::Via;
 
+pub use balance::{Balance, Candidates};
 pub use proxy::HostHeader;

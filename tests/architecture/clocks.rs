@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{mentions::Mentions, names::Names, source::Source};
 
 /// What decides, and does nothing else: tested by tables, properties and fuzzing, without a runtime.
-const CORES: [&str; 19] = [
+const CORES: [&str; 22] = [
     "authority",
     "client::address",
     "client::http1::decoder",
@@ -19,7 +19,10 @@ const CORES: [&str; 19] = [
     "observe::trace_context",
     "path",
     "problem",
+    "rendezvous",
     "routing",
+    "sticky",
+    "upstream::balance",
     "upstream::forwarded",
     "upstream::hygiene",
     "upstream::max_forwards",

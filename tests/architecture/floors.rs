@@ -5,15 +5,18 @@ use std::collections::BTreeSet;
 use crate::{mentions::Mentions, names::Names, source::Source};
 
 /// The floor of each room. The rooms of the ground know each other.
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 16] = [
     ("authority", 0),
     ("body", 0),
     ("clock", 0),
     ("context", 0),
+    ("cookie", 0),
     ("error", 0),
     ("path", 0),
     ("problem", 0),
     ("random", 0),
+    ("rendezvous", 0),
+    ("sticky", 0),
     ("client", 1),
     ("observe", 2),
     ("routing", 2),

@@ -7,9 +7,7 @@ use std::{
 
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tower::{ServiceExt, service_fn, util::MapRequestLayer};
-use tower_gateway::{
-    Body, Gateway, GatewayBuilder, RequestContext, Route, Upstream, routing::StickyKey,
-};
+use tower_gateway::{Body, Gateway, GatewayBuilder, RequestContext, Route, StickyKey, Upstream};
 
 type Seen = Arc<Mutex<Vec<String>>>;
 

@@ -1,7 +1,7 @@
 //! What a template can read of a request, and how it is named.
 
 use super::encode;
-use crate::routing::cookie;
+use crate::cookie::cookie;
 use http::{HeaderMap, HeaderName, Method, Uri};
 use std::{borrow::Cow, net::IpAddr};
 
