@@ -9,7 +9,6 @@
 //! assert!(Body::empty().is_end_stream());
 //! ```
 
-#[cfg(feature = "tracing")]
 mod watched;
 
 use std::{
@@ -23,7 +22,6 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-#[cfg(feature = "tracing")]
 pub(crate) use watched::{End, Witness};
 
 use crate::error::{BoxError, Error, ErrorKind};
@@ -82,6 +80,11 @@ impl Body {
             }
             _ => Self::empty(),
         }
+    }
+
+    /// Whether all of it is here.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self.0, Kind::Empty | Kind::Full(_))
     }
 
     /// Boxes a body whose errors are ours already.

@@ -88,7 +88,10 @@ pub use path::PathPolicy;
 pub use problem::Problem;
 pub use routing::{HeaderMatch, QueryMatch};
 pub use sticky::StickyKey;
-pub use upstream::{Action as ForwardAction, ForwardHeaders, HostHeader};
+pub use upstream::{
+    Action as ForwardAction, Balance, Candidates, Endpoint, ForwardHeaders, HealthCheck,
+    HostHeader, OutlierEjection,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

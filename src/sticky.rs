@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName};
 use crate::{context::RequestContext, cookie::cookie};
 
 /// What of a request keeps it with one target: an upstream of a [split](crate::Route::sticky), or an endpoint of an
-/// upstream that [balances by it](crate::upstream::Balance::hash). The same key gives the same target in every process.
+/// upstream that [balances by it](crate::Balance::hash). The same key gives the same target in every process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StickyKey(Source);
 

@@ -1,5 +1,10 @@
 //! A backend, as people write it down.
 
+mod build;
+mod endpoints;
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::{
     fmt,
     net::IpAddr,
@@ -10,16 +15,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use tower::{Layer, Service};
 
 use super::{BuildError, Next, NextFuture, in_process::InProcess, next::Layers};
 use crate::{
-    authority::HostPort,
     body::Body,
-    client::{Address, Client, ClientConfig, ClientConnector, Protocol, Resolver},
+    client::{ClientConfig, Protocol, Resolver},
     error::{BoxError, Error, ErrorKind},
-    upstream::{Endpoint, HostHeader, Proxy, ProxySettings},
+    upstream::{Choice, Endpoint, HealthCheck, HostHeader, Proxy, ProxySettings},
 };
 
 /// A backend: one or more endpoints that serve the same, or a service in this process.
@@ -45,6 +49,8 @@ pub struct Upstream {
     target: Target,
     config: ClientConfig,
     settings: ProxySettings,
+    choice: Choice,
+    check: Option<HealthCheck>,
     resolver: Resolver,
     #[cfg(feature = "tls")]
     tls: crate::client::TlsSettings,
@@ -56,7 +62,7 @@ pub struct Upstream {
 #[derive(Clone)]
 enum Target {
     /// A URL that is not an endpoint is a mistake, for `build` to report.
-    Http(Vec<Result<Address, String>>),
+    Http(Vec<Endpoint>),
     Service(Next),
 }
 
@@ -71,7 +77,7 @@ pub(crate) enum Ready {
 impl Upstream {
     /// Endpoints by URL: `http://host:port/base`, `https://host`, or `unix:/path/to/socket`.
     ///
-    /// Several are balanced by power of two choices on the requests in flight. A request whose endpoint can not be
+    /// Several are [balanced](Self::balance), by [weight](Endpoint::weight). A request whose endpoint can not be
     /// reached (no address, no connection, no TLS; also within the connect timeout) goes to the others, each once, as
     /// long as its time lasts: nothing of it was sent, so that this is safe for every method and body. An endpoint that
     /// was not reached is left for last until it is, and is given a chance in one of 16 draws.
@@ -80,16 +86,11 @@ impl Upstream {
     pub fn http<I>(endpoints: I) -> Self
     where
         I: IntoIterator,
-        I::Item: AsRef<str>,
+        I::Item: Into<Endpoint>,
     {
-        let parse = |text: I::Item| match Address::parse(text.as_ref()) {
-            Ok(address) if address.is_tls() && !cfg!(feature = "tls") => {
-                Err(format!("`{address}` needs the feature `tls`"))
-            }
-            Ok(address) => Ok(address),
-            Err(error) => Err(error.to_string()),
-        };
-        Self::new(Target::Http(endpoints.into_iter().map(parse).collect()))
+        Self::new(Target::Http(
+            endpoints.into_iter().map(Into::into).collect(),
+        ))
     }
 
     /// A service in this process, such as an axum router. Its errors are answered with 500, unless they are the crate's
@@ -111,6 +112,8 @@ impl Upstream {
             target,
             config: ClientConfig::default(),
             settings: ProxySettings::default(),
+            choice: Choice::default(),
+            check: None,
             resolver: Resolver::default(),
             #[cfg(feature = "tls")]
             tls: crate::client::TlsSettings::default(),
@@ -266,35 +269,6 @@ impl Upstream {
             .set(|this| this.settings.tunnel_idle_timeout = limit)
     }
 
-    /// Trusts only these authorities (PEM, one or more), instead of what the operating system trusts. A certificate that is
-    /// not trusted is a 502; a text that is not PEM is a mistake that `build` reports, and so is, as for every setting for
-    /// TLS, an endpoint that is not `https`.
-    #[cfg(feature = "tls")]
-    pub fn tls_authority(self, pem: impl Into<Vec<u8>>) -> Self {
-        let roots = crate::client::Roots::Own(pem.into());
-        self.set(|this| this.tls.roots = roots)
-    }
-
-    /// Trusts the web's roots that are compiled in, instead of what the operating system trusts.
-    #[cfg(feature = "webpki-roots")]
-    pub fn tls_web_roots(self) -> Self {
-        self.set(|this| this.tls.roots = crate::client::Roots::Web)
-    }
-
-    /// Shows this certificate chain to the backend (PEM), with its private key (PEM), when it asks. Default: none.
-    #[cfg(feature = "tls")]
-    pub fn tls_identity(self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
-        let identity = (chain.into(), key.into());
-        self.set(|this| this.tls.identity = Some(identity))
-    }
-
-    /// The name to ask for (SNI, RFC 6066, section 3) and to check the certificate against. Default: the endpoint's host.
-    #[cfg(feature = "tls")]
-    pub fn tls_server_name(self, name: impl Into<String>) -> Self {
-        let name = name.into();
-        self.set(|this| this.tls.server_name = Some(name))
-    }
-
     /// Wraps the upstream in a layer, before the choice of an endpoint; the first one added is the outermost. The layer is
     /// applied once, for all routes to the upstream and all clones of it. Its errors become answers: see
     /// [`Error::from_boxed`].
@@ -337,105 +311,6 @@ impl Upstream {
     /// Checks the settings, once, and makes the service.
     pub(super) fn ready(&self) -> Result<Ready, BuildError> {
         self.built.get_or_init(|| self.build()).clone()
-    }
-
-    fn build(&self) -> Result<Ready, BuildError> {
-        let mut mistakes = self.mistakes.clone();
-        if let HostHeader::Fixed(host) = &self.settings.host
-            && !host
-                .to_str()
-                .is_ok_and(|host| HostPort::parse(host).is_some())
-        {
-            mistakes.push(format!(
-                "host `{}` is none; allowed are a name or address, and a port",
-                String::from_utf8_lossy(host.as_bytes())
-            ));
-        }
-        let ready = match &self.target {
-            Target::Service(service) => Ready::InProcess(InProcess {
-                name: None,
-                service: service.clone(),
-                timeout: self.settings.timeout,
-            }),
-            Target::Http(addresses) => {
-                if addresses.is_empty() {
-                    mistakes.push("it has no endpoint; name at least one URL".to_owned());
-                }
-                let endpoints = addresses
-                    .iter()
-                    .filter_map(|address| match address {
-                        Ok(address) => self.endpoint(address, &mut mistakes),
-                        Err(mistake) => {
-                            mistakes.push(mistake.clone());
-                            None
-                        }
-                    })
-                    .collect();
-                Ready::Proxy(Proxy::new(endpoints, self.settings.clone()))
-            }
-        };
-        #[cfg(feature = "tls")]
-        if self.tls.is_asked_for() && !self.is_all_tls() {
-            mistakes
-                .push("there are settings for TLS, but not every endpoint is `https`".to_owned());
-        }
-        if !mistakes.is_empty() {
-            return Err(BuildError::new(mistakes));
-        }
-        if self.layers.is_empty() {
-            return Ok(ready);
-        }
-        let leaf = Next::from_fn(move |request| ready.call(request));
-        Ok(Ready::Layered(self.layers.around(leaf)))
-    }
-
-    #[cfg(feature = "tls")]
-    fn is_all_tls(&self) -> bool {
-        // What a bad URL was meant to be is not known.
-        let is_tls = |address: &Result<Address, _>| address.as_ref().map_or(true, Address::is_tls);
-        matches!(&self.target, Target::Http(addresses) if addresses.iter().all(is_tls))
-    }
-
-    /// The endpoints by URL, unless it is a service.
-    pub(super) fn endpoints(&self) -> Option<Vec<String>> {
-        match &self.target {
-            Target::Http(addresses) => Some(
-                addresses
-                    .iter()
-                    .flatten()
-                    .map(ToString::to_string)
-                    .collect(),
-            ),
-            Target::Service(_) => None,
-        }
-    }
-
-    fn endpoint(&self, address: &Address, mistakes: &mut Vec<String>) -> Option<Endpoint> {
-        let connector =
-            ClientConnector::new(address.clone(), self.config.clone(), self.resolver.clone());
-        #[cfg(feature = "tls")]
-        let connector = if address.is_tls() {
-            match self.tls.build() {
-                Ok(tls) => connector.with_tls(tls),
-                Err(mistake) => {
-                    mistakes.push(format!("TLS to `{address}`: {mistake}"));
-                    return None;
-                }
-            }
-        } else {
-            connector
-        };
-        let Ok(host) = HeaderValue::from_str(address.authority.as_str()) else {
-            mistakes.push(format!("`{address}` has a host that is no header value"));
-            return None;
-        };
-        let label = address.to_string().into();
-        Some(Endpoint {
-            address: address.clone(),
-            host,
-            label,
-            client: Client::new(connector),
-        })
     }
 }
 

@@ -1,124 +1,173 @@
-//! One address of a backend, and the choice among several.
+//! One address of a backend: as people write it down, and as requests go to it.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use http::HeaderValue;
 
-use crate::{
-    client::{Address, Client},
-    random,
+use super::{
+    balance::{FULL, Latency, Seen},
+    outlier::Tally,
 };
+use crate::client::{Address, Client, ClientConfig, ClientConnector, Resolver};
 
-/// One address of a backend, with its connections.
+/// One address of a backend, and its share of the requests: see [`Upstream::http`](crate::Upstream::http).
+///
+/// ```
+/// use tower_gateway::{Endpoint, Upstream};
+///
+/// let big = Endpoint::new("http://10.0.0.1:8080").weight(3);
+/// let upstream = Upstream::http([big, "http://10.0.0.2:8080".into()]);
+/// # assert!(upstream.check().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    url: String,
+    weight: u32,
+}
+
+impl Endpoint {
+    /// `http://host:port/base`, `https://host`, or `unix:/path/to/socket`, with a weight of 1.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            weight: 1,
+        }
+    }
+
+    /// How many requests it takes, beside the weights of the others. With 0 it gets no new ones, and what it has under way
+    /// goes on. Default: 1.
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    pub(crate) fn share(&self) -> u32 {
+        self.weight
+    }
+
+    pub(crate) fn address(&self) -> Result<Address, String> {
+        match Address::parse(&self.url) {
+            Ok(address) if address.is_tls() && !cfg!(feature = "tls") => {
+                Err(format!("`{address}` needs the feature `tls`"))
+            }
+            Ok(address) => Ok(address),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+macro_rules! from_url {
+    ($($of:ty),*) => {$(
+        impl From<$of> for Endpoint {
+            fn from(url: $of) -> Self {
+                Self::new(url)
+            }
+        }
+    )*};
+}
+from_url!(&str, String, &String);
+
+/// What it takes to open connections to the endpoints of an upstream.
 #[derive(Clone)]
-pub(crate) struct Endpoint {
+pub(crate) struct Factory {
+    pub(crate) config: ClientConfig,
+    pub(crate) resolver: Resolver,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::client::Tls>,
+}
+
+impl Factory {
+    /// The connections to an address, of which there are none yet.
+    pub(super) fn client(&self, address: &Address, config: ClientConfig) -> Client {
+        let connector = ClientConnector::new(address.clone(), config, self.resolver.clone());
+        #[cfg(feature = "tls")]
+        let connector = match &self.tls {
+            Some(tls) if address.is_tls() => connector.with_tls(tls.clone()),
+            _ => connector,
+        };
+        Client::new(connector)
+    }
+}
+
+/// What a probe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// There was none yet.
+    Unknown,
+    Healthy,
+    Unhealthy,
+}
+
+/// An endpoint that takes requests, with its connections and what is known of it.
+pub(crate) struct LiveEndpoint {
+    /// Unlike that of any other in this process.
+    pub(crate) id: u64,
     pub(crate) address: Address,
     pub(crate) host: HeaderValue,
     pub(crate) label: Arc<str>,
     pub(crate) client: Client,
+    pub(super) latency: Latency,
+    pub(super) tally: Tally,
+    health: AtomicU8,
+    /// When it began to take requests, in nanoseconds since the upstream was made.
+    joined: AtomicU64,
 }
 
-impl Endpoint {
-    fn load(&self) -> Load {
-        Load {
+impl LiveEndpoint {
+    pub(super) fn new(factory: &Factory, address: Address, now: Instant) -> Result<Self, String> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let Ok(host) = HeaderValue::from_str(address.authority.as_str()) else {
+            return Err(format!("`{address}` has a host that is no header value"));
+        };
+        Ok(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            host,
+            label: address.to_string().into(),
+            client: factory.client(&address, factory.config.clone()),
+            address,
+            latency: Latency::new(now),
+            tally: Tally::new(now),
+            health: AtomicU8::new(Health::Unknown as u8),
+            joined: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn health(&self) -> Health {
+        match self.health.load(Ordering::Relaxed) {
+            1 => Health::Healthy,
+            2 => Health::Unhealthy,
+            _ => Health::Unknown,
+        }
+    }
+
+    /// Says whether that is new.
+    pub(super) fn set_health(&self, health: Health) -> bool {
+        self.health.swap(health as u8, Ordering::Relaxed) != health as u8
+    }
+
+    pub(super) fn join(&self, since: Duration) {
+        let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        self.joined.store(nanos, Ordering::Relaxed);
+    }
+
+    pub(super) fn joined(&self) -> Duration {
+        Duration::from_nanos(self.joined.load(Ordering::Relaxed))
+    }
+
+    /// What speaks for and against it; latency and growth are for those who know the time.
+    pub(super) fn seen(&self, weight: u32) -> Seen {
+        Seen {
             unreached: self.client.is_unreached(),
             in_flight: self.client.in_flight(),
-        }
-    }
-}
-
-/// Power of two choices: of two endpoints drawn at random, the one with fewer requests in flight (Mitzenmacher 2001).
-///
-/// One that could not be reached has nothing in flight, and would draw all requests to itself: it comes after every
-/// other one, until it is reached. To find out, one draw in 16 takes it for any other, if nothing is under way to it.
-pub(crate) fn pick(endpoints: &[Endpoint]) -> Option<usize> {
-    match endpoints.len() {
-        0 => None,
-        1 => Some(0),
-        count => Some(choose(random::next_u64(), count, |at| endpoints[at].load())),
-    }
-}
-
-/// The best of those that have not been tried.
-pub(crate) fn pick_other(endpoints: &[Endpoint], tried: &[usize]) -> Option<usize> {
-    (0..endpoints.len())
-        .filter(|at| !tried.contains(at))
-        .min_by_key(|at| endpoints[*at].load())
-}
-
-/// What speaks against an endpoint; the order matters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Load {
-    unreached: bool,
-    in_flight: usize,
-}
-
-fn choose(random: u64, count: usize, load: impl Fn(usize) -> Load) -> usize {
-    let (first, second) = two(random, count);
-    let has_chance = random >> 60 == 0;
-    let load = |at| match load(at) {
-        Load { in_flight: 0, .. } if has_chance => Load {
-            unreached: false,
-            in_flight: 0,
-        },
-        load => load,
-    };
-    if load(second) < load(first) {
-        second
-    } else {
-        first
-    }
-}
-
-/// Two different indices below `count`, which is at least 2.
-fn two(random: u64, count: usize) -> (usize, usize) {
-    let low = (random & 0xffff_ffff) as usize;
-    let high = (random >> 32) as usize;
-    let first = low % count;
-    let second = (first + 1 + high % (count - 1)) % count;
-    (first, second)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_two_differ_and_all_pairs_come() {
-        let mut seen = std::collections::HashSet::new();
-        for _ in 0..2000 {
-            let (a, b) = two(crate::random::next_u64(), 4);
-            assert!(a != b && a < 4 && b < 4);
-            seen.insert((a, b));
-        }
-        assert_eq!(seen.len(), 12);
-    }
-
-    #[test]
-    fn the_one_with_fewer_requests_is_chosen_and_an_unreached_one_seldom() {
-        // (unreached, in flight) of two endpoints; the chosen one when the first is drawn first, and when the second is;
-        // and the same when an unreached one has its chance.
-        let cases = [
-            ([(false, 0), (false, 0)], [0, 1], [0, 1]),
-            ([(false, 1), (false, 2)], [0, 0], [0, 0]),
-            ([(true, 0), (false, 9)], [1, 1], [0, 0]),
-            ([(true, 0), (false, 0)], [1, 1], [0, 1]),
-            ([(true, 1), (false, 9)], [1, 1], [1, 1]),
-            ([(true, 1), (true, 2)], [0, 0], [0, 0]),
-        ];
-        for (loads, usual, chance) in cases {
-            let load = |at: usize| {
-                let (unreached, in_flight) = loads[at];
-                Load {
-                    unreached,
-                    in_flight,
-                }
-            };
-            let chosen = |high: u64| [0, 1].map(|low| choose(high << 60 | low, 2, load));
-            assert_eq!(chosen(0), chance, "{loads:?}");
-            for high in 1..16 {
-                assert_eq!(chosen(high), usual, "{loads:?}");
-            }
+            weight,
+            ramp: FULL,
+            latency: 0,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc};
 
 use http::{HeaderValue, header};
 
-use super::{Endpoint, HostHeader, endpoint::pick_other, proxy::Inner};
+use super::{HostHeader, endpoint::LiveEndpoint, proxy::Inner, score::Score};
 use crate::{
     client::{Answer, Limits, Outgoing, Unanswered},
     context::Record,
@@ -19,7 +19,7 @@ pub(super) struct Spare {
     pub(super) backend: Arc<Inner>,
     pub(super) record: Option<Arc<Record>>,
     /// The endpoint that was chosen first.
-    pub(super) chosen: usize,
+    pub(super) chosen: Arc<LiveEndpoint>,
     /// The request asks for another protocol.
     pub(super) switches: bool,
 }
@@ -40,12 +40,13 @@ impl Spare {
             settings,
             ..
         } = &*self.backend;
-        let mut last = &endpoints[self.chosen];
-        let mut tried = vec![self.chosen];
-        while let Some(at) = pick_other(endpoints, &tried) {
-            let next = &endpoints[at];
+        let mut last = self.chosen;
+        let mut tried = vec![last.id];
+        while let Some((next, _)) = endpoints.pick(None, &tried)
+            && !tried.contains(&next.id)
+        {
             let (mut outgoing, limits) = *unsent;
-            redirect(&mut outgoing, &settings.host, last, next)?;
+            redirect(&mut outgoing, &settings.host, &last, &next)?;
             if let Some(record) = &self.record {
                 let mut notes = record.lock();
                 notes.endpoint = Some(next.label.clone());
@@ -55,10 +56,19 @@ impl Spare {
                 true => next.client.for_upgrades(),
                 false => &next.client,
             };
+            let score = Score::begin(endpoints, &next);
             let failed = match client.clone().send(outgoing, limits).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    return Ok(match score {
+                        Some(score) => score.answer(answer),
+                        None => answer,
+                    });
+                }
                 Err(failed) => failed,
             };
+            if let Some(score) = score {
+                score.fail(&failed.error);
+            }
             (error, unsent) = match failed {
                 Unanswered {
                     error,
@@ -66,7 +76,7 @@ impl Spare {
                 } => (error, unsent),
                 Unanswered { error, .. } => return Err(error),
             };
-            tried.push(at);
+            tried.push(next.id);
             last = next;
         }
         Err(error)
@@ -77,8 +87,8 @@ impl Spare {
 fn redirect(
     outgoing: &mut Outgoing,
     host: &HostHeader,
-    from: &Endpoint,
-    to: &Endpoint,
+    from: &LiveEndpoint,
+    to: &LiveEndpoint,
 ) -> Result<(), Error> {
     if *host == HostHeader::Rewrite {
         let host: HeaderValue = to.host.clone();

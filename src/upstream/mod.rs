@@ -1,19 +1,26 @@
 //! Backends: their endpoints, the choice among them, and what is done to a message on its way there and back.
 
+mod background;
 mod balance;
 mod endpoint;
+mod endpoints;
 mod expect;
 mod failover;
 mod forwarded;
 mod hygiene;
 mod max_forwards;
+mod outlier;
 mod owned;
+mod probe;
 mod proxy;
+mod score;
 mod tunnel;
 mod upgrade;
 mod via;
 
-pub(crate) use endpoint::Endpoint;
+pub use endpoint::Endpoint;
+pub(crate) use endpoint::Factory;
+pub(crate) use endpoints::{Choice, Endpoints};
 pub(crate) use forwarded::Facts as ForwardFacts;
 pub use forwarded::{Action, ForwardHeaders};
 pub(crate) use hygiene::{
@@ -24,4 +31,6 @@ pub(crate) use proxy::{Proxy, ProxySettings, admit};
 pub(crate) use via::Via;
 
 pub use balance::{Balance, Candidates};
+pub use outlier::OutlierEjection;
+pub use probe::HealthCheck;
 pub use proxy::HostHeader;

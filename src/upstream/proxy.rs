@@ -16,11 +16,13 @@ use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
 
 use super::{
-    Endpoint, OwnedHeaders,
-    endpoint::pick,
+    OwnedHeaders,
+    endpoints::Endpoints,
     expect,
     failover::{Detour, Spare},
-    join_cookies, restore_upgrade, strip_request, strip_response, tunnel, upgrade,
+    join_cookies, restore_upgrade,
+    score::Score,
+    strip_request, strip_response, tunnel, upgrade,
 };
 use crate::{
     body::Body,
@@ -74,16 +76,16 @@ pub(crate) struct Proxy {
 }
 
 pub(super) struct Inner {
-    pub(super) endpoints: Box<[Endpoint]>,
+    pub(super) endpoints: Arc<Endpoints>,
     pub(super) settings: ProxySettings,
 }
 
 impl Proxy {
-    pub(crate) fn new(endpoints: Vec<Endpoint>, settings: ProxySettings) -> Self {
+    pub(crate) fn new(endpoints: Arc<Endpoints>, settings: ProxySettings) -> Self {
         Self {
             name: None,
             inner: Arc::new(Inner {
-                endpoints: endpoints.into(),
+                endpoints,
                 settings,
             }),
         }
@@ -107,12 +109,14 @@ impl Proxy {
             limits,
             switch,
             spare,
+            score,
         } = self.prepare(request)?;
         Ok(Reply {
             is_head: outgoing.method == Method::HEAD,
             answer: client.send(outgoing, limits),
             switch,
             spare,
+            score,
             detour: None,
         })
     }
@@ -132,8 +136,12 @@ impl Proxy {
             let owned = OwnedHeaders::new();
             admit(&mut parts.headers, parts.version, &owned, &mut context);
         }
-        let chosen = pick(endpoints).ok_or(ErrorKind::NoEndpoint)?;
-        let endpoint = &endpoints[chosen];
+        endpoints.attend();
+        let key = endpoints
+            .key()
+            .and_then(|key| key.of(&parts.headers, Some(&context)));
+        let picked = endpoints.pick(key.as_deref(), &[]);
+        let (endpoint, has_others) = picked.ok_or(ErrorKind::NoEndpoint)?;
         context.record(|notes| notes.try_at(self.name.as_ref(), Some(&endpoint.label)));
 
         let mut headers = parts.headers;
@@ -196,10 +204,10 @@ impl Proxy {
             Some(_) => endpoint.client.for_upgrades(),
             None => &endpoint.client,
         };
-        let spare = (endpoints.len() > 1).then(|| Spare {
+        let spare = has_others.then(|| Spare {
             backend: self.inner.clone(),
             record: context.record,
-            chosen,
+            chosen: endpoint.clone(),
             switches: switch.is_some(),
         });
         Ok(Prepared {
@@ -214,6 +222,7 @@ impl Proxy {
             limits,
             switch,
             spare,
+            score: Score::begin(endpoints, &endpoint),
         })
     }
 }
@@ -225,6 +234,7 @@ struct Prepared {
     limits: Limits,
     switch: Option<Box<Switch>>,
     spare: Option<Spare>,
+    score: Option<Score>,
 }
 
 pin_project_lite::pin_project! {
@@ -234,6 +244,7 @@ pin_project_lite::pin_project! {
         answer: F,
         switch: Option<Box<Switch>>,
         spare: Option<Spare>,
+        score: Option<Score>,
         detour: Option<Detour>,
         is_head: bool,
     }
@@ -252,11 +263,21 @@ where
                 break ready!(detour.as_mut().poll(cx))?;
             }
             match ready!(this.answer.as_mut().poll(cx)) {
-                Ok(answer) => break answer,
-                Err(Unanswered { error, unsent }) => match (this.spare.take(), unsent) {
-                    (Some(spare), Some(unsent)) => *this.detour = Some(spare.detour(error, unsent)),
-                    _ => return Poll::Ready(Err(error)),
+                Ok(answer) => match this.score.take() {
+                    Some(score) => break score.answer(answer),
+                    None => break answer,
                 },
+                Err(Unanswered { error, unsent }) => {
+                    if let Some(score) = this.score.take() {
+                        score.fail(&error);
+                    }
+                    match (this.spare.take(), unsent) {
+                        (Some(spare), Some(unsent)) => {
+                            *this.detour = Some(spare.detour(error, unsent));
+                        }
+                        _ => return Poll::Ready(Err(error)),
+                    }
+                }
             }
         };
         Poll::Ready(match answer {

@@ -1,0 +1,124 @@
+//! From what was written down to what takes requests.
+
+use std::sync::Arc;
+
+use super::{Ready, Target, Upstream};
+use crate::{
+    authority::HostPort,
+    gateway::{BuildError, Next, in_process::InProcess},
+    upstream::{Endpoints, Factory, HostHeader, Proxy},
+};
+
+impl Upstream {
+    pub(super) fn build(&self) -> Result<Ready, BuildError> {
+        let mut mistakes = self.mistakes.clone();
+        if let HostHeader::Fixed(host) = &self.settings.host
+            && !host
+                .to_str()
+                .is_ok_and(|host| HostPort::parse(host).is_some())
+        {
+            mistakes.push(format!(
+                "host `{}` is none; allowed are a name or address, and a port",
+                String::from_utf8_lossy(host.as_bytes())
+            ));
+        }
+        let ready = match &self.target {
+            Target::Service(service) => {
+                let mut useless = Vec::new();
+                #[cfg(feature = "tls")]
+                useless.extend(self.tls.is_asked_for().then_some("TLS"));
+                useless.extend(self.check.is_some().then_some("health checks"));
+                useless.extend(self.choice.ejection.is_some().then_some("ejection"));
+                mistakes.extend(useless.iter().map(|what| {
+                    format!("there are settings for {what}, but it is a service in this process")
+                }));
+                Ready::InProcess(InProcess {
+                    name: None,
+                    service: service.clone(),
+                    timeout: self.settings.timeout,
+                })
+            }
+            Target::Http(_) => {
+                Ready::Proxy(Proxy::new(self.live(&mut mistakes), self.settings.clone()))
+            }
+        };
+        if !mistakes.is_empty() {
+            return Err(BuildError::new(mistakes));
+        }
+        if self.layers.is_empty() {
+            return Ok(ready);
+        }
+        let leaf = Next::from_fn(move |request| ready.call(request));
+        Ok(Ready::Layered(self.layers.around(leaf)))
+    }
+
+    /// The endpoints, with connections of their own.
+    fn live(&self, mistakes: &mut Vec<String>) -> Arc<Endpoints> {
+        let wanted = match &self.target {
+            Target::Http(wanted) => &wanted[..],
+            Target::Service(_) => &[],
+        };
+        if wanted.is_empty() {
+            mistakes.push("it has no endpoint; name at least one URL".to_owned());
+        } else if wanted.iter().all(|endpoint| endpoint.share() == 0) {
+            mistakes.push("no endpoint has a weight above 0".to_owned());
+        }
+        #[cfg(feature = "tls")]
+        let tls = {
+            // What a bad URL was meant to be is not known.
+            let is_tls = |or| move |at: &crate::Endpoint| at.address().map_or(or, |at| at.is_tls());
+            if self.tls.is_asked_for() && !wanted.iter().all(is_tls(true)) {
+                mistakes.push(
+                    "there are settings for TLS, but not every endpoint is `https`".to_owned(),
+                );
+            }
+            match wanted.iter().any(is_tls(false)) {
+                true => self.tls.build().map(Some),
+                false => Ok(None),
+            }
+            .unwrap_or_else(|mistake| {
+                mistakes.push(format!("TLS: {mistake}"));
+                None
+            })
+        };
+        mistakes.extend(self.choice.balance.mistake());
+        if let Some(ejection) = &self.choice.ejection {
+            mistakes.extend(ejection.mistakes());
+        }
+        if let Some(check) = &self.check {
+            mistakes.extend(check.mistakes());
+        }
+        let factory = Factory {
+            config: self.config.clone(),
+            resolver: self.resolver.clone(),
+            #[cfg(feature = "tls")]
+            tls,
+        };
+        let live = Arc::new(Endpoints::new(
+            factory,
+            self.choice.clone(),
+            self.check.clone(),
+        ));
+        if let Err(wrong) = live.set(wanted) {
+            mistakes.extend(wrong);
+        }
+        if mistakes.is_empty() {
+            live.attend();
+        }
+        live
+    }
+
+    /// The endpoints by URL, unless it is a service.
+    pub(crate) fn endpoints(&self) -> Option<Vec<String>> {
+        match &self.target {
+            Target::Http(wanted) => Some(
+                wanted
+                    .iter()
+                    .filter_map(|endpoint| endpoint.address().ok())
+                    .map(|address| address.to_string())
+                    .collect(),
+            ),
+            Target::Service(_) => None,
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Which endpoint of an upstream takes a request, and which takes none for now.
+
+use std::time::Duration;
+
+use super::Upstream;
+use crate::upstream::{Balance, HealthCheck, OutlierEjection};
+
+impl Upstream {
+    /// How an endpoint is chosen. Default: [`Balance::power_of_two`].
+    pub fn balance(self, balance: Balance) -> Self {
+        self.set(|this| this.choice.balance = balance)
+    }
+
+    /// In which time an endpoint that is new, or has come back, grows into its share of the requests, beginning with a tenth;
+    /// an empty cache or a cold program needs time. It counts only beside others that are there for longer. For
+    /// [`Balance::hash`] a small share means that keys go to their next endpoint for a while. Default: at once.
+    pub fn slow_start(self, time: Duration) -> Self {
+        self.positive("slow_start", time)
+            .set(|this| this.choice.slow_start = Some(time))
+    }
+
+    /// Asks the endpoints now and then whether they are well; one that is not gets no requests until it is. The probes are
+    /// sent by a task of their own, which begins with the first request if the upstream was not made on a runtime, and ends
+    /// with the last clone. Default: off.
+    pub fn health_check(self, check: HealthCheck) -> Self {
+        self.set(|this| this.check = Some(check))
+    }
+
+    /// Leaves an endpoint alone for a while that fails more than it should. Default: off.
+    pub fn outlier_ejection(self, ejection: OutlierEjection) -> Self {
+        self.set(|this| this.choice.ejection = Some(ejection))
+    }
+
+    /// What happens when every endpoint is unhealthy or ejected: with `true` all of them are used, since a check may be wrong,
+    /// and a request may as well try; with `false` it is answered with 503 at once. Default: `true`.
+    pub fn panic_mode(self, on: bool) -> Self {
+        self.set(|this| this.choice.panic = on)
+    }
+}

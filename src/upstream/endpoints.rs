@@ -1,0 +1,359 @@
+//! The endpoints of an upstream: which there are, which of them may be chosen now, and the choice.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use super::{
+    Endpoint, HealthCheck, OutlierEjection,
+    background::Background,
+    balance::{Ask, Balance, FULL, Field, Picker, Policy, Seen},
+    endpoint::{Factory, Health, LiveEndpoint},
+    outlier::Ejection,
+};
+use crate::{clock, random};
+
+/// A new endpoint gets at least this part of its share, out of [`FULL`], or it would never show what it can.
+const LEAST: u32 = FULL / 10;
+
+/// How endpoints are chosen, and when they are left out.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice {
+    pub(crate) balance: Balance,
+    pub(crate) slow_start: Option<Duration>,
+    pub(crate) ejection: Option<OutlierEjection>,
+    /// When none is healthy, all are used.
+    pub(crate) panic: bool,
+}
+
+impl Default for Choice {
+    fn default() -> Self {
+        Self {
+            balance: Balance::default(),
+            slow_start: None,
+            ejection: None,
+            panic: true,
+        }
+    }
+}
+
+/// How a request fared at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Good,
+    Bad,
+}
+
+/// The endpoints of an upstream. A pick takes no lock: it reads a snapshot, which is made anew when something changes.
+pub(crate) struct Endpoints {
+    choice: Choice,
+    pub(super) factory: Factory,
+    base: Instant,
+    members: Mutex<Vec<Member>>,
+    view: ArcSwap<View>,
+    turn: AtomicUsize,
+    /// Told when there are other endpoints than before.
+    pub(super) changed: Arc<Notify>,
+    check: Option<HealthCheck>,
+    probes: Background,
+}
+
+/// One that there is, chosen or not.
+struct Member {
+    live: Arc<LiveEndpoint>,
+    weight: u32,
+    ejection: Ejection,
+    is_in: bool,
+}
+
+/// Those that may be chosen.
+struct View {
+    endpoints: Box<[(Arc<LiveEndpoint>, u32)]>,
+    picker: Picker,
+    /// When the first of the ejected ones comes back.
+    returns: Option<Instant>,
+    /// Until when a new one grows.
+    grows: Option<Instant>,
+}
+
+/// A view at a moment, as a picker sees it.
+struct Sight<'a> {
+    view: &'a View,
+    growing: Option<(Instant, Duration)>,
+    latency: Option<(Instant, Duration)>,
+    base: Instant,
+}
+
+impl Endpoints {
+    /// With no endpoints yet.
+    pub(crate) fn new(factory: Factory, choice: Choice, check: Option<HealthCheck>) -> Self {
+        let none = View {
+            endpoints: Box::default(),
+            picker: Picker::new(&choice.balance.0, [].into_iter()),
+            returns: None,
+            grows: None,
+        };
+        Self {
+            factory,
+            choice,
+            base: clock::now(),
+            members: Mutex::default(),
+            view: ArcSwap::from_pointee(none),
+            turn: AtomicUsize::new(0),
+            changed: Arc::default(),
+            check,
+            probes: Background::default(),
+        }
+    }
+
+    /// Starts what goes on beside the requests, unless it runs already.
+    pub(crate) fn attend(self: &Arc<Self>) {
+        if let Some(check) = &self.check {
+            let all = Arc::downgrade(self);
+            self.probes.ensure(|| check.clone().run(all));
+        }
+    }
+
+    /// Replaces the endpoints. One that was there before keeps its connections and all that is known of it; one that is not
+    /// there any more gets no new requests. With a mistake nothing is changed.
+    pub(crate) fn set(&self, wanted: &[Endpoint]) -> Result<(), Vec<String>> {
+        let now = clock::now();
+        let mut members = self.lock();
+        let (mut next, mut mistakes) = (Vec::<Member>::new(), Vec::new());
+        for endpoint in wanted {
+            let address = match endpoint.address() {
+                Ok(address) => address,
+                Err(mistake) => {
+                    mistakes.push(mistake);
+                    continue;
+                }
+            };
+            if next.iter().any(|member| member.live.address == address) {
+                mistakes.push(format!(
+                    "endpoint `{address}` is there twice; give it a weight"
+                ));
+                continue;
+            }
+            let known = members.iter().find(|member| member.live.address == address);
+            let made = match known {
+                Some(member) => Ok(Member {
+                    live: member.live.clone(),
+                    ..*member
+                }),
+                None => LiveEndpoint::new(&self.factory, address, now).map(|live| Member {
+                    live: Arc::new(live),
+                    weight: 0,
+                    ejection: Ejection::default(),
+                    is_in: false,
+                }),
+            };
+            match made {
+                Ok(member) => next.push(Member {
+                    weight: endpoint.share(),
+                    ..member
+                }),
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        *members = next;
+        self.publish(&mut members, now);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// All that there are.
+    pub(crate) fn all(&self) -> Vec<Arc<LiveEndpoint>> {
+        self.lock()
+            .iter()
+            .map(|member| member.live.clone())
+            .collect()
+    }
+
+    /// An endpoint for a request, and none of those with these ids if there is another; and whether there are others.
+    pub(crate) fn pick(
+        &self,
+        key: Option<&[u8]>,
+        tried: &[u64],
+    ) -> Option<(Arc<LiveEndpoint>, bool)> {
+        let mut view = self.view.load();
+        let mut now = None;
+        if let Some(returns) = view.returns {
+            let time = *now.insert(clock::now());
+            if time >= returns {
+                drop(view);
+                // Who has the lock is doing the same.
+                if let Ok(mut members) = self.members.try_lock() {
+                    self.publish(&mut members, time);
+                }
+                view = self.view.load();
+            }
+        }
+        if let [(only, _)] = &*view.endpoints {
+            return Some((only.clone(), false));
+        }
+        let mut time = || *now.get_or_insert_with(clock::now);
+        let growing = match (view.grows, self.choice.slow_start) {
+            (Some(until), Some(ramp)) if time() < until => Some((time(), ramp)),
+            _ => None,
+        };
+        let sight = Sight {
+            view: &view,
+            growing,
+            latency: self.decay().map(|decay| (time(), decay)),
+            base: self.base,
+        };
+        let ask = Ask {
+            random: random::next_u64(),
+            turn: match self.choice.balance.0 {
+                Policy::RoundRobin => self.turn.fetch_add(1, Ordering::Relaxed),
+                _ => 0,
+            },
+            key,
+            skip: &|at| tried.contains(&view.endpoints[at].0.id),
+        };
+        let at = view.picker.pick(&sight, &ask)?;
+        let (live, _) = view.endpoints.get(at)?;
+        Some((live.clone(), true))
+    }
+
+    /// What of a request decides where it goes.
+    pub(crate) fn key(&self) -> Option<&crate::StickyKey> {
+        match &self.choice.balance.0 {
+            Policy::Hash { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Whether anybody wants to know how requests fare.
+    pub(crate) fn keeps_score(&self) -> bool {
+        self.choice.ejection.is_some() || self.decay().is_some()
+    }
+
+    /// Enters how long an answer's head took; `None`: there was none, or a bad one.
+    pub(crate) fn enter_head(&self, live: &LiveEndpoint, took: Option<Duration>) {
+        if let Some(decay) = self.decay() {
+            live.latency.enter(took, decay, clock::now());
+        }
+    }
+
+    /// Enters how a request fared.
+    pub(crate) fn enter(&self, live: &LiveEndpoint, outcome: Outcome) {
+        if let Some(settings) = &self.choice.ejection {
+            let now = clock::now();
+            if live.tally.enter(outcome == Outcome::Bad, settings, now) {
+                self.eject(live, settings, now);
+            }
+        }
+    }
+
+    fn eject(&self, live: &LiveEndpoint, settings: &OutlierEjection, now: Instant) {
+        let mut members = self.lock();
+        let out = |member: &&Member| member.ejection.end(now).is_some();
+        let room = settings.most_of(members.len()) > members.iter().filter(out).count();
+        let found = members.iter_mut().find(|member| member.live.id == live.id);
+        if let Some(member) = found
+            && member.ejection.end(now).is_none()
+            && room
+        {
+            member.ejection.begin(settings, now);
+            live.tally.clear();
+            self.publish(&mut members, now);
+        }
+    }
+
+    /// A probe has found something.
+    pub(super) fn set_health(&self, live: &LiveEndpoint, health: Health) {
+        if live.set_health(health) {
+            self.publish(&mut self.lock(), clock::now());
+        }
+    }
+
+    /// Makes the snapshot anew.
+    fn publish(&self, members: &mut [Member], now: Instant) {
+        let since = now.saturating_duration_since(self.base);
+        // At the beginning all are new, and none has to wait for the others.
+        let is_first = members.iter().all(|member| !member.is_in);
+        let (mut returns, mut grows) = (None::<Instant>, None::<Instant>);
+        for member in members.iter_mut() {
+            let end = member.ejection.end(now);
+            returns = [returns, end].into_iter().flatten().min();
+            let is_in =
+                member.weight > 0 && end.is_none() && member.live.health() != Health::Unhealthy;
+            if is_in && !member.is_in {
+                member.live.tally.clear();
+                let ramp = self.choice.slow_start.unwrap_or_default();
+                member.live.join(match is_first {
+                    true => since.saturating_sub(ramp),
+                    false => since,
+                });
+                if !is_first && !ramp.is_zero() {
+                    grows = grows.max(now.checked_add(ramp));
+                }
+            }
+            member.is_in = is_in;
+        }
+        let old = self.view.load();
+        let none = !members.iter().any(|member| member.is_in);
+        let endpoints: Box<[_]> = members
+            .iter()
+            .filter(|member| member.is_in || none && self.choice.panic && member.weight > 0)
+            .map(|member| (member.live.clone(), member.weight))
+            .collect();
+        let named = endpoints
+            .iter()
+            .map(|(live, weight)| (&*live.label, *weight));
+        let picker = Picker::new(&self.choice.balance.0, named);
+        self.view.store(Arc::new(View {
+            picker,
+            endpoints,
+            returns,
+            grows: grows.max(old.grows),
+        }));
+    }
+
+    fn decay(&self) -> Option<Duration> {
+        match self.choice.balance.0 {
+            Policy::PeakEwma { decay } => Some(decay),
+            _ => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Member>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Field for Sight<'_> {
+    fn count(&self) -> usize {
+        self.view.endpoints.len()
+    }
+
+    fn seen(&self, at: usize) -> Seen {
+        let (live, weight) = &self.view.endpoints[at];
+        let mut seen = live.seen(*weight);
+        if let Some((now, ramp)) = self.growing {
+            let since = now.saturating_duration_since(self.base);
+            let age = since.saturating_sub(live.joined());
+            let part = age.as_secs_f64() / ramp.as_secs_f64() * f64::from(FULL);
+            seen.ramp = (part as u32).clamp(LEAST, FULL);
+        }
+        if let Some((now, decay)) = self.latency {
+            seen.latency = live.latency.expected(decay, now);
+        }
+        seen
+    }
+
+    fn url(&self, at: usize) -> &str {
+        &self.view.endpoints[at].0.label
+    }
+}
