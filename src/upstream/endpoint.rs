@@ -115,7 +115,7 @@ pub(crate) struct LiveEndpoint {
     pub(super) latency: Latency,
     pub(super) tally: Tally,
     health: AtomicU8,
-    /// When it began to take requests, in nanoseconds since the upstream was made.
+    /// When it began to take requests, in nanoseconds since the upstream was made; 0: always.
     joined: AtomicU64,
 }
 
@@ -151,13 +151,17 @@ impl LiveEndpoint {
         self.health.swap(health as u8, Ordering::Relaxed) != health as u8
     }
 
-    pub(super) fn join(&self, since: Duration) {
-        let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-        self.joined.store(nanos, Ordering::Relaxed);
+    pub(super) fn join(&self, since: Option<Duration>) {
+        let nanos = |since: Duration| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).max(1);
+        self.joined.store(since.map_or(0, nanos), Ordering::Relaxed);
     }
 
-    pub(super) fn joined(&self) -> Duration {
-        Duration::from_nanos(self.joined.load(Ordering::Relaxed))
+    /// When it began to take requests; `None`: it has always done.
+    pub(super) fn joined(&self) -> Option<Duration> {
+        match self.joined.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
     }
 
     /// What speaks for and against it; latency and growth are for those who know the time.

@@ -291,12 +291,8 @@ impl Endpoints {
                 member.weight > 0 && end.is_none() && member.live.health() != Health::Unhealthy;
             if is_in && !member.is_in {
                 member.live.tally.clear();
-                let ramp = self.choice.slow_start.unwrap_or_default();
-                member.live.join(match is_first {
-                    true => since.saturating_sub(ramp),
-                    false => since,
-                });
-                if !is_first && !ramp.is_zero() {
+                member.live.join((!is_first).then_some(since));
+                if let (Some(ramp), false) = (self.choice.slow_start, is_first) {
                     grows = grows.max(now.checked_add(ramp));
                 }
             }
@@ -341,9 +337,9 @@ impl Field for Sight<'_> {
     fn seen(&self, at: usize) -> Seen {
         let (live, weight) = &self.view.endpoints[at];
         let mut seen = live.seen(*weight);
-        if let Some((now, ramp)) = self.growing {
+        if let (Some((now, ramp)), Some(joined)) = (self.growing, live.joined()) {
             let since = now.saturating_duration_since(self.base);
-            let age = since.saturating_sub(live.joined());
+            let age = since.saturating_sub(joined);
             let part = age.as_secs_f64() / ramp.as_secs_f64() * f64::from(FULL);
             seen.ramp = (part as u32).clamp(LEAST, FULL);
         }
@@ -357,3 +353,6 @@ impl Field for Sight<'_> {
         &self.view.endpoints[at].0.label
     }
 }
+
+#[cfg(test)]
+mod tests;

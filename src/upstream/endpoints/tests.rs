@@ -1,0 +1,256 @@
+use std::collections::BTreeMap;
+
+use tokio::time::advance;
+
+use super::*;
+use crate::client::{ClientConfig, Resolver};
+
+fn endpoints(choice: Choice, urls: &[(&str, u32)]) -> Endpoints {
+    let factory = Factory {
+        config: ClientConfig::default(),
+        resolver: Resolver::default(),
+        #[cfg(feature = "tls")]
+        tls: None,
+    };
+    let endpoints = Endpoints::new(factory, choice, None);
+    endpoints.set(&list(urls)).unwrap();
+    endpoints
+}
+
+fn list(urls: &[(&str, u32)]) -> Vec<Endpoint> {
+    let weighed = |(url, weight): &(&str, u32)| Endpoint::new(*url).weight(*weight);
+    urls.iter().map(weighed).collect()
+}
+
+/// How often each endpoint is picked.
+fn picks(endpoints: &Endpoints, count: usize) -> BTreeMap<String, usize> {
+    let mut picks = BTreeMap::new();
+    for _ in 0..count {
+        if let Some((live, _)) = endpoints.pick(None, &[]) {
+            *picks.entry(live.label.to_string()).or_insert(0) += 1;
+        }
+    }
+    picks
+}
+
+fn names(endpoints: &Endpoints) -> Vec<String> {
+    picks(endpoints, 300).into_keys().collect()
+}
+
+fn find(endpoints: &Endpoints, url: &str) -> Arc<LiveEndpoint> {
+    let all = endpoints.all();
+    all.into_iter().find(|live| &*live.label == url).unwrap()
+}
+
+fn fail(endpoints: &Endpoints, url: &str, times: usize) {
+    let live = find(endpoints, url);
+    for _ in 0..times {
+        endpoints.enter(&live, Outcome::Bad);
+    }
+}
+
+const THREE: [(&str, u32); 3] = [("http://a", 1), ("http://b", 1), ("http://c", 1)];
+
+fn round_robin() -> Choice {
+    Choice {
+        balance: Balance::round_robin(),
+        ..Choice::default()
+    }
+}
+
+fn ejecting(ejection: OutlierEjection) -> Choice {
+    Choice {
+        ejection: Some(ejection),
+        ..round_robin()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_come_and_go_and_those_that_stay_are_the_same() {
+    let all = endpoints(round_robin(), &THREE);
+    let (a, b) = (find(&all, "http://a"), find(&all, "http://b"));
+    all.set(&list(&[("http://d", 1), ("http://b/", 2)]))
+        .unwrap();
+    assert_eq!(find(&all, "http://b").id, b.id);
+    assert_eq!(
+        picks(&all, 300),
+        BTreeMap::from([("http://b".to_owned(), 200), ("http://d".to_owned(), 100)])
+    );
+    all.set(&list(&THREE)).unwrap();
+    assert_ne!(find(&all, "http://a").id, a.id, "it was gone");
+
+    let wrong = [
+        ("http://e", 1),
+        ("ftp://f", 1),
+        ("http://e/", 1),
+        ("http://[g", 1),
+    ];
+    let mistakes = all.set(&list(&wrong)).unwrap_err();
+    assert_eq!(mistakes.len(), 3, "{mistakes:?}");
+    assert!(
+        mistakes[1].contains("`http://e` is there twice"),
+        "{mistakes:?}"
+    );
+    assert_eq!(
+        names(&all),
+        ["http://a", "http://b", "http://c"],
+        "nothing has changed"
+    );
+
+    all.set(&list(&[("http://a", 0), ("http://b", 1)])).unwrap();
+    assert_eq!(names(&all), ["http://b"], "without weight it gets nothing");
+    all.set(&[]).unwrap();
+    assert!(all.pick(None, &[]).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_fails_is_ejected_and_comes_back() {
+    let all = endpoints(ejecting(OutlierEjection::new()), &THREE);
+    fail(&all, "http://a", 4);
+    assert_eq!(names(&all).len(), 3);
+    fail(&all, "http://a", 1);
+    assert_eq!(names(&all), ["http://b", "http://c"]);
+    fail(&all, "http://b", 50);
+    assert_eq!(
+        names(&all),
+        ["http://b", "http://c"],
+        "no more than its share"
+    );
+    advance(Duration::from_secs(29)).await;
+    assert_eq!(names(&all), ["http://b", "http://c"]);
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(names(&all).len(), 3, "the time is over");
+    fail(&all, "http://a", 5);
+    advance(Duration::from_secs(59)).await;
+    assert_eq!(names(&all), ["http://b", "http://c"], "for twice as long");
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(names(&all).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_one_stays_when_others_change() {
+    let all = endpoints(ejecting(OutlierEjection::new()), &THREE);
+    fail(&all, "http://a", 5);
+    all.set(&list(&[("http://a", 1), ("http://d", 1)])).unwrap();
+    assert_eq!(names(&all), ["http://d"], "still ejected");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_none_is_left_all_are_used_or_none() {
+    for panic in [true, false] {
+        let choice = Choice {
+            panic,
+            ..ejecting(OutlierEjection::new().max_ejected(1.0))
+        };
+        let all = endpoints(choice, &THREE);
+        fail(&all, "http://a", 5);
+        fail(&all, "http://b", 5);
+        assert_eq!(names(&all), ["http://c"]);
+        all.set_health(&find(&all, "http://c"), Health::Unhealthy);
+        assert_eq!(names(&all).len(), if panic { 3 } else { 0 });
+        all.set_health(&find(&all, "http://c"), Health::Healthy);
+        assert_eq!(names(&all), ["http://c"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_endpoint_is_never_ejected() {
+    let all = endpoints(
+        ejecting(OutlierEjection::new().max_ejected(1.0)),
+        &THREE[..1],
+    );
+    fail(&all, "http://a", 100);
+    assert!(all.pick(None, &[]).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_comes_back_grows_into_its_share() {
+    let ramp = Duration::from_secs(100);
+    let choice = Choice {
+        slow_start: Some(ramp),
+        ..round_robin()
+    };
+    let all = endpoints(choice, &THREE[..2]);
+    let share = |all: &Endpoints| picks(all, 4000)["http://a"] as f64 / 2000.0;
+    assert_eq!(
+        share(&all),
+        1.0,
+        "at the beginning nobody waits for the others"
+    );
+    let a = find(&all, "http://a");
+    all.set_health(&a, Health::Unhealthy);
+    assert_eq!(names(&all), ["http://b"]);
+    all.set_health(&a, Health::Healthy);
+    for (seconds, expected) in [(0, 0.1), (50, 0.5), (49, 0.99), (1, 1.0)] {
+        advance(Duration::from_secs(seconds)).await;
+        let share = share(&all);
+        assert!((share - expected).abs() < 0.08, "{seconds}: {share}");
+    }
+    all.set(&list(&THREE)).unwrap();
+    let new = picks(&all, 3000)["http://c"];
+    assert!((50..200).contains(&new), "so does a new one: {new}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_latency_decides_for_peak_ewma() {
+    let choice = Choice {
+        balance: Balance::peak_ewma().decay(Duration::from_secs(1)),
+        ..Choice::default()
+    };
+    let all = endpoints(choice, &THREE[..2]);
+    let (a, b) = (find(&all, "http://a"), find(&all, "http://b"));
+    assert!(all.keeps_score());
+    all.enter_head(&a, Some(Duration::from_millis(50)));
+    all.enter_head(&b, Some(Duration::from_millis(10)));
+    assert_eq!(names(&all), ["http://b"]);
+    all.enter_head(&b, None);
+    assert_eq!(names(&all), ["http://a"], "to fail counts as a second");
+    advance(Duration::from_secs(20)).await;
+    all.enter_head(&a, Some(Duration::from_millis(10)));
+    assert_eq!(names(&all), ["http://b"], "and is forgotten");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_does_not_meet_the_same_one_again() {
+    let all = endpoints(round_robin(), &THREE);
+    let (first, has_others) = all.pick(None, &[]).unwrap();
+    assert!(has_others);
+    for _ in 0..20 {
+        let (second, _) = all.pick(None, &[first.id]).unwrap();
+        assert_ne!(second.id, first.id);
+        let (third, _) = all.pick(None, &[first.id, second.id]).unwrap();
+        assert!(![first.id, second.id].contains(&third.id));
+        let (again, _) = all.pick(None, &[first.id, second.id, third.id]).unwrap();
+        assert!(
+            [first.id, second.id, third.id].contains(&again.id),
+            "there is no other"
+        );
+    }
+}
+
+/// Picks go on while everything changes, and see only what there was at some time.
+#[tokio::test]
+async fn changes_and_picks_go_together() {
+    let all = Arc::new(endpoints(ejecting(OutlierEjection::new()), &THREE));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    let (live, _) = all.pick(None, &[]).unwrap();
+                    all.enter(&live, Outcome::Bad);
+                }
+            });
+        }
+        scope.spawn(|| {
+            for round in 0..200 {
+                let size = 2 + round % 2;
+                all.set(&list(&THREE[..size])).unwrap();
+                let a = find(&all, "http://a");
+                let health = [Health::Unhealthy, Health::Healthy][round % 2];
+                all.set_health(&a, health);
+            }
+        });
+    });
+    all.set(&list(&THREE)).unwrap();
+    assert!(names(&all).len() >= 2, "{:?}", names(&all));
+}
