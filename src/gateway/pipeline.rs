@@ -161,9 +161,18 @@ impl Ready {
             Self::InProcess(service) => service.call(request),
             Self::Proxy(proxy) => match count_down(&mut request).transpose() {
                 Some(answer) => NextFuture::ready(answer),
-                None => match proxy.call(request) {
-                    Ok(reply) => NextFuture::new(reply),
-                    Err(error) => NextFuture::ready(Err(error)),
+                None => match proxy.begin() {
+                    None => match proxy.call(request) {
+                        Ok(reply) => NextFuture::new(reply),
+                        Err(error) => NextFuture::ready(Err(error)),
+                    },
+                    Some(known) => {
+                        let proxy = proxy.clone();
+                        NextFuture::new(async move {
+                            known.await?;
+                            proxy.call(request)?.await
+                        })
+                    }
                 },
             },
         }
@@ -213,7 +222,10 @@ impl fmt::Display for Plan<'_> {
             match upstream.endpoints() {
                 Some(endpoints) => {
                     write!(f, "Max-Forwards > endpoint > Host > connection to ")?;
-                    writeln!(f, "{}", endpoints.join(" | "))?;
+                    match &endpoints[..] {
+                        [] => writeln!(f, "what is discovered")?,
+                        some => writeln!(f, "{}", some.join(" | "))?,
+                    }
                 }
                 None => writeln!(f, "service in this process")?,
             }

@@ -23,7 +23,9 @@ use crate::{
     body::Body,
     client::{ClientConfig, Protocol, Resolver},
     error::{BoxError, Error, ErrorKind},
-    upstream::{Choice, Endpoint, HealthCheck, HostHeader, Proxy, ProxySettings},
+    upstream::{
+        AnyDiscover, Choice, Discover, Endpoint, HealthCheck, HostHeader, Proxy, ProxySettings,
+    },
 };
 
 /// A backend: one or more endpoints that serve the same, or a service in this process.
@@ -63,6 +65,7 @@ pub struct Upstream {
 enum Target {
     /// A URL that is not an endpoint is a mistake, for `build` to report.
     Http(Vec<Endpoint>),
+    Discover(Arc<dyn AnyDiscover>),
     Service(Next),
 }
 
@@ -91,6 +94,17 @@ impl Upstream {
         Self::new(Target::Http(
             endpoints.into_iter().map(Into::into).collect(),
         ))
+    }
+
+    /// Endpoints that are found while the gateway runs: see [`Discover`]. What is found replaces what was there; an endpoint that
+    /// stays keeps its connections, and one that goes ends what it has under way and gets nothing new. The first request waits
+    /// until somebody was asked, within the [connect timeout](Self::connect_timeout).
+    ///
+    /// The search goes on in a task of its own, which begins with the first request if the upstream was not made on a
+    /// runtime, and ends with the last clone. That nothing was found is logged as a warning, with the target
+    /// `tower_gateway::discovery`.
+    pub fn discover(source: impl Discover) -> Self {
+        Self::new(Target::Discover(Arc::new(source)))
     }
 
     /// A service in this process, such as an axum router. Its errors are answered with 500, unless they are the crate's

@@ -80,6 +80,8 @@ pub(crate) struct Factory {
     pub(crate) resolver: Resolver,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::client::Tls>,
+    /// There are settings for TLS, which must not be in vain.
+    pub(crate) needs_tls: bool,
 }
 
 impl Factory {
@@ -122,6 +124,11 @@ pub(crate) struct LiveEndpoint {
 impl LiveEndpoint {
     pub(super) fn new(factory: &Factory, address: Address, now: Instant) -> Result<Self, String> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        if factory.needs_tls && !address.is_tls() {
+            return Err(format!(
+                "there are settings for TLS, but `{address}` is not `https`"
+            ));
+        }
         let Ok(host) = HeaderValue::from_str(address.authority.as_str()) else {
             return Err(format!("`{address}` has a host that is no header value"));
         };

@@ -3,18 +3,19 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{
     Endpoint, HealthCheck, OutlierEjection,
     background::Background,
     balance::{Ask, Balance, FULL, Field, Picker, Policy, Seen},
+    discover::{self, AnyDiscover},
     endpoint::{Factory, Health, LiveEndpoint},
     outlier::Ejection,
 };
@@ -63,6 +64,11 @@ pub(crate) struct Endpoints {
     pub(super) changed: Arc<Notify>,
     check: Option<HealthCheck>,
     probes: Background,
+    source: Option<Arc<dyn AnyDiscover>>,
+    discovery: Background,
+    /// Somebody was asked where the endpoints are; said twice, for those who wait and for those who only look.
+    asked: watch::Sender<bool>,
+    was_asked: AtomicBool,
 }
 
 /// One that there is, chosen or not.
@@ -93,7 +99,12 @@ struct Sight<'a> {
 
 impl Endpoints {
     /// With no endpoints yet.
-    pub(crate) fn new(factory: Factory, choice: Choice, check: Option<HealthCheck>) -> Self {
+    pub(crate) fn new(
+        factory: Factory,
+        choice: Choice,
+        check: Option<HealthCheck>,
+        source: Option<Arc<dyn AnyDiscover>>,
+    ) -> Self {
         let none = View {
             endpoints: Box::default(),
             picker: Picker::new(&choice.balance.0, [].into_iter()),
@@ -110,6 +121,10 @@ impl Endpoints {
             changed: Arc::default(),
             check,
             probes: Background::default(),
+            asked: watch::Sender::new(false),
+            was_asked: AtomicBool::new(source.is_none()),
+            source,
+            discovery: Background::default(),
         }
     }
 
@@ -119,6 +134,32 @@ impl Endpoints {
             let all = Arc::downgrade(self);
             self.probes.ensure(|| check.clone().run(all));
         }
+        if let Some(source) = &self.source {
+            let all = Arc::downgrade(self);
+            self.discovery.ensure(|| discover::run(source.clone(), all));
+        }
+    }
+
+    /// Somebody was asked where the endpoints are, and perhaps failed to say.
+    pub(super) fn found(&self, failure: Option<String>) {
+        #[cfg(feature = "tracing")]
+        if let Some(failure) = &failure {
+            tracing::warn!(target: "tower_gateway::discovery", error = failure, "no endpoints were found");
+        }
+        #[cfg(not(feature = "tracing"))]
+        let _ = failure;
+        self.was_asked.store(true, Ordering::Release);
+        self.asked.send_replace(true);
+    }
+
+    /// Whether a request has to wait, since nobody has been asked yet where the endpoints are.
+    pub(crate) fn is_unknown(&self) -> bool {
+        !self.was_asked.load(Ordering::Acquire)
+    }
+
+    /// Waits until somebody was asked.
+    pub(crate) async fn known(&self) {
+        let _ = self.asked.subscribe().wait_for(|asked| *asked).await;
     }
 
     /// Replaces the endpoints. One that was there before keeps its connections and all that is known of it; one that is not

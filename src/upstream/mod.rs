@@ -2,6 +2,7 @@
 
 mod background;
 mod balance;
+mod discover;
 mod endpoint;
 mod endpoints;
 mod expect;
@@ -31,6 +32,8 @@ pub(crate) use proxy::{Proxy, ProxySettings, admit};
 pub(crate) use via::Via;
 
 pub use balance::{Balance, Candidates};
+pub(crate) use discover::AnyDiscover;
+pub use discover::{Discover, Discovered};
 pub use outlier::OutlierEjection;
 pub use probe::HealthCheck;
 pub use proxy::HostHeader;

@@ -98,6 +98,24 @@ impl Proxy {
         }
     }
 
+    /// Starts what goes on beside the requests. Says what a request has to wait for, if nobody knows yet where the endpoints
+    /// are; it is part of having a connection, and limited with it.
+    pub(crate) fn begin(&self) -> Option<impl Future<Output = Result<(), Error>> + Send + use<>> {
+        self.inner.endpoints.attend();
+        if !self.inner.endpoints.is_unknown() {
+            return None;
+        }
+        let inner = self.inner.clone();
+        Some(async move {
+            let limit = inner.endpoints.factory.config.connect_timeout;
+            let known = tokio::time::timeout(limit, inner.endpoints.known());
+            known.await.map_err(|_| {
+                Error::new(ErrorKind::ConnectTimeout)
+                    .with_source(format!("no endpoint was discovered within {limit:?}"))
+            })
+        })
+    }
+
     /// Sends the request to an endpoint. What needs no waiting is done at once.
     pub(crate) fn call(
         &self,
@@ -136,7 +154,6 @@ impl Proxy {
             let owned = OwnedHeaders::new();
             admit(&mut parts.headers, parts.version, &owned, &mut context);
         }
-        endpoints.attend();
         let key = endpoints
             .key()
             .and_then(|key| key.of(&parts.headers, Some(&context)));

@@ -38,7 +38,7 @@ impl Upstream {
                     timeout: self.settings.timeout,
                 })
             }
-            Target::Http(_) => {
+            Target::Http(_) | Target::Discover(_) => {
                 Ready::Proxy(Proxy::new(self.live(&mut mistakes), self.settings.clone()))
             }
         };
@@ -54,27 +54,26 @@ impl Upstream {
 
     /// The endpoints, with connections of their own.
     fn live(&self, mistakes: &mut Vec<String>) -> Arc<Endpoints> {
-        let wanted = match &self.target {
-            Target::Http(wanted) => &wanted[..],
-            Target::Service(_) => &[],
+        let (wanted, source) = match &self.target {
+            Target::Http(wanted) => (&wanted[..], None),
+            Target::Discover(source) => (&[][..], Some(source.clone())),
+            Target::Service(_) => (&[][..], None),
         };
-        if wanted.is_empty() {
+        if source.is_none() && wanted.is_empty() {
             mistakes.push("it has no endpoint; name at least one URL".to_owned());
-        } else if wanted.iter().all(|endpoint| endpoint.share() == 0) {
+        }
+        if !wanted.is_empty() && wanted.iter().all(|endpoint| endpoint.share() == 0) {
             mistakes.push("no endpoint has a weight above 0".to_owned());
         }
         #[cfg(feature = "tls")]
         let tls = {
-            // What a bad URL was meant to be is not known.
-            let is_tls = |or| move |at: &crate::Endpoint| at.address().map_or(or, |at| at.is_tls());
-            if self.tls.is_asked_for() && !wanted.iter().all(is_tls(true)) {
-                mistakes.push(
-                    "there are settings for TLS, but not every endpoint is `https`".to_owned(),
-                );
-            }
-            match wanted.iter().any(is_tls(false)) {
-                true => self.tls.build().map(Some),
-                false => Ok(None),
+            let is_tls = |at: &crate::Endpoint| at.address().is_ok_and(|at| at.is_tls());
+            match (wanted.iter().any(is_tls), &source) {
+                (true, _) => self.tls.build().map(Some),
+                // It may find some, or none.
+                (false, Some(_)) if !self.tls.is_asked_for() => Ok(self.tls.build().ok()),
+                (false, Some(_)) => self.tls.build().map(Some),
+                (false, None) => Ok(None),
             }
             .unwrap_or_else(|mistake| {
                 mistakes.push(format!("TLS: {mistake}"));
@@ -93,13 +92,19 @@ impl Upstream {
             resolver: self.resolver.clone(),
             #[cfg(feature = "tls")]
             tls,
+            #[cfg(feature = "tls")]
+            needs_tls: self.tls.is_asked_for(),
+            #[cfg(not(feature = "tls"))]
+            needs_tls: false,
         };
+        let has_source = source.is_some();
         let live = Arc::new(Endpoints::new(
             factory,
             self.choice.clone(),
             self.check.clone(),
+            source,
         ));
-        if let Err(wrong) = live.set(wanted) {
+        if !has_source && let Err(wrong) = live.set(wanted) {
             mistakes.extend(wrong);
         }
         if mistakes.is_empty() {
@@ -118,6 +123,7 @@ impl Upstream {
                     .map(|address| address.to_string())
                     .collect(),
             ),
+            Target::Discover(_) => Some(Vec::new()),
             Target::Service(_) => None,
         }
     }

@@ -11,8 +11,9 @@ fn endpoints(choice: Choice, urls: &[(&str, u32)]) -> Endpoints {
         resolver: Resolver::default(),
         #[cfg(feature = "tls")]
         tls: None,
+        needs_tls: false,
     };
-    let endpoints = Endpoints::new(factory, choice, None);
+    let endpoints = Endpoints::new(factory, choice, None, None);
     endpoints.set(&list(urls)).unwrap();
     endpoints
 }
