@@ -45,6 +45,7 @@
 //! | `tls` | yes | TLS to backends |
 //! | `tracing` | yes | a span and an access-log event for each request |
 //! | `webpki-roots` | no | the web's roots, compiled in |
+//! | `dns` | no | endpoints from DNS by their time to live, SRV records included |
 //! | `cors` `compression` `decompression` `catch-panic` `sensitive-headers` | no | these layers of tower-http |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -92,6 +93,9 @@ pub use upstream::{
     Action as ForwardAction, Balance, Candidates, Discover, Discovered, Endpoint, ForwardHeaders,
     HealthCheck, HostHeader, OutlierEjection,
 };
+
+#[cfg(feature = "dns")]
+pub use upstream::Dns;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

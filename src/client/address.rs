@@ -1,6 +1,11 @@
 //! Where an endpoint listens.
 
-use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use crate::path::{PathError, join_path};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
@@ -95,6 +100,21 @@ impl Address {
         })
     }
 
+    /// The port to connect to, unless it is a socket in the file system.
+    #[cfg(feature = "dns")]
+    pub(crate) fn port(&self) -> Option<u16> {
+        match self.place {
+            Place::Name(_, port) | Place::Ip(_, port) => Some(port),
+            Place::Unix(_) => None,
+        }
+    }
+
+    /// The same, connected to elsewhere.
+    pub(crate) fn at(self, at: SocketAddr) -> Self {
+        let place = Place::Ip(at.ip(), at.port());
+        Self { place, ..self }
+    }
+
     pub(crate) fn is_tls(&self) -> bool {
         self.scheme == Scheme::HTTPS
     }
@@ -122,11 +142,28 @@ impl Address {
     }
 }
 
+impl Address {
+    fn is_at_its_name(&self, ip: IpAddr, port: u16) -> bool {
+        let default = if self.is_tls() { 443 } else { 80 };
+        let host = self.authority.host();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host.parse() == Ok(ip) && self.authority.port_u16().unwrap_or(default) == port
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Unix(path) => write!(f, "unix:{}", path.display()),
-            _ => write!(f, "{}://{}{}", self.scheme, self.authority, self.base),
+            place => {
+                write!(f, "{}://{}{}", self.scheme, self.authority, self.base)?;
+                match place {
+                    Place::Ip(ip, port) if !self.is_at_its_name(*ip, *port) => {
+                        write!(f, " at {}", SocketAddr::new(*ip, *port))
+                    }
+                    _ => Ok(()),
+                }
+            }
         }
     }
 }
@@ -206,6 +243,24 @@ mod tests {
         ] {
             let error = Address::parse(text).expect_err(text);
             assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn it_may_be_elsewhere() {
+        let at = |url: &str, at: &str| Address::parse(url).unwrap().at(at.parse().unwrap());
+        let shown = [
+            (
+                "http://users/v1",
+                "10.0.0.1:80",
+                "http://users/v1 at 10.0.0.1:80",
+            ),
+            ("http://10.0.0.1", "10.0.0.1:80", "http://10.0.0.1"),
+            ("https://[::1]", "[::1]:443", "https://[::1]"),
+            ("https://[::1]", "[::1]:80", "https://[::1] at [::1]:80"),
+        ];
+        for (url, place, expected) in shown {
+            assert_eq!(at(url, place).to_string(), expected);
         }
     }
 

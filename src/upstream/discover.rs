@@ -71,6 +71,16 @@ impl Discovered {
         self.valid_for = time;
         self
     }
+
+    #[cfg(all(test, feature = "dns"))]
+    pub(super) fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    #[cfg(all(test, feature = "dns"))]
+    pub(super) fn time(&self) -> Duration {
+        self.valid_for
+    }
 }
 
 type Found<'a> = Pin<Box<dyn Future<Output = Result<Discovered, BoxError>> + Send + 'a>>;

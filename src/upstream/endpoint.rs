@@ -1,6 +1,7 @@
 //! One address of a backend: as people write it down, and as requests go to it.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -29,6 +30,7 @@ use crate::client::{Address, Client, ClientConfig, ClientConnector, Resolver};
 pub struct Endpoint {
     url: String,
     weight: u32,
+    at: Option<SocketAddr>,
 }
 
 impl Endpoint {
@@ -37,6 +39,7 @@ impl Endpoint {
         Self {
             url: url.into(),
             weight: 1,
+            at: None,
         }
     }
 
@@ -44,6 +47,13 @@ impl Endpoint {
     /// goes on. Default: 1.
     pub fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
+        self
+    }
+
+    /// Where to connect to, whatever the host of the URL is; that one is still the `Host`, and the name in TLS. Default: the
+    /// URL's host, resolved.
+    pub fn at(mut self, address: SocketAddr) -> Self {
+        self.at = Some(address);
         self
     }
 
@@ -56,7 +66,10 @@ impl Endpoint {
             Ok(address) if address.is_tls() && !cfg!(feature = "tls") => {
                 Err(format!("`{address}` needs the feature `tls`"))
             }
-            Ok(address) => Ok(address),
+            Ok(address) => Ok(match self.at {
+                Some(at) => address.at(at),
+                None => address,
+            }),
             Err(error) => Err(error.to_string()),
         }
     }

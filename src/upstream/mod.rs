@@ -3,6 +3,8 @@
 mod background;
 mod balance;
 mod discover;
+#[cfg(feature = "dns")]
+mod dns;
 mod endpoint;
 mod endpoints;
 mod expect;
@@ -34,6 +36,8 @@ pub(crate) use via::Via;
 pub use balance::{Balance, Candidates};
 pub(crate) use discover::AnyDiscover;
 pub use discover::{Discover, Discovered};
+#[cfg(feature = "dns")]
+pub use dns::Dns;
 pub use outlier::OutlierEjection;
 pub use probe::HealthCheck;
 pub use proxy::HostHeader;
