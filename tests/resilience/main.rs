@@ -1,0 +1,16 @@
+//! What keeps a gateway standing while its backends fall, over real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod backend;
+mod discovery;
+mod ejection;
+mod probes;
+mod sticking;
+#[path = "../proxy/support.rs"]
+#[allow(dead_code, reason = "what other tests need, too")]
+mod support;

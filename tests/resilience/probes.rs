@@ -1,0 +1,132 @@
+//! Endpoints are asked whether they are well.
+
+use std::time::Duration;
+
+use tower_gateway::{Balance, Gateway, HealthCheck, Route, Upstream};
+
+use crate::{
+    backend::{Backend, Mode, until},
+    support::{one_route, request, send, serve},
+};
+
+fn check() -> HealthCheck {
+    HealthCheck::get("/healthz")
+        .interval(Duration::from_millis(2))
+        .timeout(Duration::from_millis(200))
+}
+
+fn gateway(backends: &[Backend], check: HealthCheck) -> Gateway {
+    let upstream = Upstream::http(backends)
+        .balance(Balance::round_robin())
+        .health_check(check);
+    one_route(Route::new("/{*rest}"), upstream)
+}
+
+#[tokio::test]
+async fn one_that_is_not_well_gets_no_requests_until_it_is() {
+    for mode in [
+        Mode::Status(503),
+        Mode::Resets,
+        Mode::Garbage,
+        Mode::Hangs,
+        Mode::Status(302),
+    ] {
+        let backends = Backend::three().await;
+        // It begins before the first request.
+        let gateway = gateway(&backends, check());
+        until("each was asked", async || {
+            backends.iter().all(|backend| backend.probes() > 1)
+        })
+        .await;
+        let gateway = serve(gateway).await;
+        backends[1].set(mode);
+        let count = backends[1].probes();
+        until("it was asked again", async || {
+            backends[1].probes() > count + 3
+        })
+        .await;
+        let taken = backends[1].taken();
+        for _ in 0..20 {
+            assert_eq!(
+                send(gateway, request("GET", "/")).await.status(),
+                200,
+                "{mode:?}"
+            );
+        }
+        assert_eq!(backends[1].taken(), taken, "{mode:?}");
+        backends[1].set(Mode::Status(204));
+        until("it is used again", async || {
+            send(gateway, request("GET", "/")).await;
+            backends[1].taken() > taken + 5
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_thresholds_count_in_a_row() {
+    let backends = Backend::three().await;
+    let check = check()
+        .unhealthy_after(4)
+        .healthy_after(50)
+        .status(200..=399);
+    let gateway = serve(gateway(&backends, check)).await;
+    backends[0].set(Mode::Status(302));
+    let count = backends[0].probes();
+    until("a redirect is fine", async || {
+        backends[0].probes() > count + 10
+    })
+    .await;
+    send(gateway, request("GET", "/")).await;
+    let before = backends[0].taken();
+    for _ in 0..6 {
+        send(gateway, request("GET", "/")).await;
+    }
+    assert_eq!(backends[0].taken(), before + 2);
+    backends[0].set(Mode::Status(500));
+    let count = backends[0].probes();
+    until("it was asked again", async || {
+        backends[0].probes() > count + 5
+    })
+    .await;
+    backends[0].set(Mode::Status(200));
+    let (count, before) = (backends[0].probes(), backends[0].taken());
+    until("it was well", async || {
+        send(gateway, request("GET", "/")).await;
+        backends[0].taken() > before
+    })
+    .await;
+    assert!(
+        backends[0].probes() >= count + 48,
+        "{}",
+        backends[0].probes() - count
+    );
+}
+
+#[tokio::test]
+async fn probes_begin_with_the_first_request_when_there_was_no_runtime() {
+    let backends = Backend::three().await;
+    let built = {
+        let backends = backends.clone();
+        let build = move || gateway(&backends, check());
+        std::thread::spawn(build).join().unwrap()
+    };
+    let gateway = serve(built).await;
+    assert_eq!(backends[0].probes(), 0);
+    send(gateway, request("GET", "/")).await;
+    until("they run", async || backends[0].probes() > 3).await;
+}
+
+#[tokio::test]
+async fn probes_end_with_the_gateway() {
+    let backends = Backend::three().await;
+    let gateway = gateway(&backends, check());
+    until("they run", async || backends[0].probes() > 3).await;
+    backends[0].set(Mode::Hangs);
+    until("a probe is under way", async || backends[0].open() == 1).await;
+    drop(gateway);
+    until("it is given up", async || {
+        backends.iter().all(|backend| backend.open() == 0)
+    })
+    .await;
+}
