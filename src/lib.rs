@@ -90,8 +90,8 @@ pub use problem::Problem;
 pub use routing::{HeaderMatch, QueryMatch};
 pub use sticky::StickyKey;
 pub use upstream::{
-    Action as ForwardAction, Balance, Candidates, Discover, Discovered, Endpoint, ForwardHeaders,
-    HealthCheck, HostHeader, OutlierEjection,
+    Action as ForwardAction, Affinity, Balance, Candidates, Discover, Discovered, Endpoint,
+    ForwardHeaders, HealthCheck, HostHeader, OutlierEjection,
 };
 
 #[cfg(feature = "dns")]

@@ -12,6 +12,7 @@ use std::{
 use http::HeaderValue;
 
 use super::{
+    Affinity,
     balance::{FULL, Latency, Seen},
     outlier::Tally,
 };
@@ -126,6 +127,8 @@ pub(crate) struct LiveEndpoint {
     pub(crate) address: Address,
     pub(crate) host: HeaderValue,
     pub(crate) label: Arc<str>,
+    /// What a client's cookie says that belongs here; empty without affinity.
+    pub(super) token: Box<str>,
     pub(crate) client: Client,
     pub(super) latency: Latency,
     pub(super) tally: Tally,
@@ -135,7 +138,12 @@ pub(crate) struct LiveEndpoint {
 }
 
 impl LiveEndpoint {
-    pub(super) fn new(factory: &Factory, address: Address, now: Instant) -> Result<Self, String> {
+    pub(super) fn new(
+        factory: &Factory,
+        affinity: Option<&Affinity>,
+        address: Address,
+        now: Instant,
+    ) -> Result<Self, String> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         if factory.needs_tls && !address.is_tls() {
             return Err(format!(
@@ -145,10 +153,12 @@ impl LiveEndpoint {
         let Ok(host) = HeaderValue::from_str(address.authority.as_str()) else {
             return Err(format!("`{address}` has a host that is no header value"));
         };
+        let label = address.to_string();
         Ok(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             host,
-            label: address.to_string().into(),
+            token: affinity.map_or_else(Box::default, |affinity| affinity.token(&label)),
+            label: label.into(),
             client: factory.client(&address, factory.config.clone()),
             address,
             latency: Latency::new(now),

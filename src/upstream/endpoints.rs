@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use super::{
-    Endpoint, HealthCheck, OutlierEjection,
+    Affinity, Endpoint, HealthCheck, OutlierEjection,
     background::Background,
     balance::{Ask, Balance, FULL, Field, Picker, Policy, Seen},
     discover::{self, AnyDiscover},
@@ -32,6 +32,7 @@ pub(crate) struct Choice {
     pub(crate) ejection: Option<OutlierEjection>,
     /// When none is healthy, all are used.
     pub(crate) panic: bool,
+    pub(crate) affinity: Option<Affinity>,
 }
 
 impl Default for Choice {
@@ -41,6 +42,7 @@ impl Default for Choice {
             slow_start: None,
             ejection: None,
             panic: true,
+            affinity: None,
         }
     }
 }
@@ -69,6 +71,16 @@ pub(crate) struct Endpoints {
     /// Somebody was asked where the endpoints are; said twice, for those who wait and for those who only look.
     asked: watch::Sender<bool>,
     was_asked: AtomicBool,
+}
+
+/// What a request asks of a pick.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wish<'a> {
+    /// The client's cookie: it belongs to the endpoint with this token.
+    pub(crate) token: Option<&'a [u8]>,
+    pub(crate) key: Option<&'a [u8]>,
+    /// By their ids: none of these, if there is another.
+    pub(crate) tried: &'a [u64],
 }
 
 /// One that there is, chosen or not.
@@ -188,12 +200,16 @@ impl Endpoints {
                     live: member.live.clone(),
                     ..*member
                 }),
-                None => LiveEndpoint::new(&self.factory, address, now).map(|live| Member {
-                    live: Arc::new(live),
-                    weight: 0,
-                    ejection: Ejection::default(),
-                    is_in: false,
-                }),
+                None => {
+                    let affinity = self.choice.affinity.as_ref();
+                    let live = LiveEndpoint::new(&self.factory, affinity, address, now);
+                    live.map(|live| Member {
+                        live: Arc::new(live),
+                        weight: 0,
+                        ejection: Ejection::default(),
+                        is_in: false,
+                    })
+                }
             };
             match made {
                 Ok(member) => next.push(Member {
@@ -220,12 +236,8 @@ impl Endpoints {
             .collect()
     }
 
-    /// An endpoint for a request, and none of those with these ids if there is another; and whether there are others.
-    pub(crate) fn pick(
-        &self,
-        key: Option<&[u8]>,
-        tried: &[u64],
-    ) -> Option<(Arc<LiveEndpoint>, bool)> {
+    /// An endpoint for a request; and whether there are others.
+    pub(crate) fn pick(&self, wish: &Wish<'_>) -> Option<(Arc<LiveEndpoint>, bool)> {
         let mut view = self.view.load();
         let mut now = None;
         if let Some(returns) = view.returns {
@@ -241,6 +253,15 @@ impl Endpoints {
         }
         if let [(only, _)] = &*view.endpoints {
             return Some((only.clone(), false));
+        }
+        if let Some(token) = wish.token {
+            let is_it = |live: &LiveEndpoint| live.token.as_bytes() == token;
+            let mut all = view.endpoints.iter();
+            if let Some((live, _)) = all.find(|(live, _)| is_it(live))
+                && !wish.tried.contains(&live.id)
+            {
+                return Some((live.clone(), true));
+            }
         }
         let mut time = || *now.get_or_insert_with(clock::now);
         let growing = match (view.grows, self.choice.slow_start) {
@@ -259,12 +280,16 @@ impl Endpoints {
                 Policy::RoundRobin => self.turn.fetch_add(1, Ordering::Relaxed),
                 _ => 0,
             },
-            key,
-            skip: &|at| tried.contains(&view.endpoints[at].0.id),
+            key: wish.key,
+            skip: &|at| wish.tried.contains(&view.endpoints[at].0.id),
         };
         let at = view.picker.pick(&sight, &ask)?;
         let (live, _) = view.endpoints.get(at)?;
         Some((live.clone(), true))
+    }
+
+    pub(crate) fn affinity(&self) -> Option<&Affinity> {
+        self.choice.affinity.as_ref()
     }
 
     /// What of a request decides where it goes.

@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc};
 
 use http::{HeaderValue, header};
 
-use super::{HostHeader, endpoint::LiveEndpoint, proxy::Inner, score::Score};
+use super::{HostHeader, endpoint::LiveEndpoint, endpoints::Wish, proxy::Inner, score::Score};
 use crate::{
     client::{Answer, Limits, Outgoing, Unanswered},
     context::Record,
@@ -12,7 +12,10 @@ use crate::{
 };
 
 /// A request on its way to other endpoints. Boxed, for it is rare.
-pub(super) type Detour = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>;
+pub(super) type Detour = Pin<Box<dyn Future<Output = Result<Detoured, Error>> + Send>>;
+
+/// An answer, and whose it is.
+type Detoured = (Answer, Arc<LiveEndpoint>);
 
 /// What it takes to send a request elsewhere.
 pub(super) struct Spare {
@@ -34,7 +37,7 @@ impl Spare {
         self,
         mut error: Error,
         mut unsent: Box<(Outgoing, Limits)>,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Detoured, Error> {
         let Inner {
             endpoints,
             settings,
@@ -42,9 +45,15 @@ impl Spare {
         } = &*self.backend;
         let mut last = self.chosen;
         let mut tried = vec![last.id];
-        while let Some((next, _)) = endpoints.pick(None, &tried)
-            && !tried.contains(&next.id)
-        {
+        loop {
+            let wish = Wish {
+                tried: &tried,
+                ..Wish::default()
+            };
+            let next = match endpoints.pick(&wish) {
+                Some((next, _)) if !tried.contains(&next.id) => next,
+                _ => return Err(error),
+            };
             let (mut outgoing, limits) = *unsent;
             redirect(&mut outgoing, &settings.host, &last, &next)?;
             if let Some(record) = &self.record {
@@ -59,10 +68,11 @@ impl Spare {
             let score = Score::begin(endpoints, &next);
             let failed = match client.clone().send(outgoing, limits).await {
                 Ok(answer) => {
-                    return Ok(match score {
+                    let answer = match score {
                         Some(score) => score.answer(answer),
                         None => answer,
-                    });
+                    };
+                    return Ok((answer, next));
                 }
                 Err(failed) => failed,
             };
@@ -79,7 +89,6 @@ impl Spare {
             tried.push(next.id);
             last = next;
         }
-        Err(error)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Backends: their endpoints, the choice among them, and what is done to a message on its way there and back.
 
+mod affinity;
 mod background;
 mod balance;
 mod discover;
@@ -33,6 +34,7 @@ pub(crate) use max_forwards::count_down;
 pub(crate) use proxy::{Proxy, ProxySettings, admit};
 pub(crate) use via::Via;
 
+pub use affinity::Affinity;
 pub use balance::{Balance, Candidates};
 pub(crate) use discover::AnyDiscover;
 pub use discover::{Discover, Discovered};

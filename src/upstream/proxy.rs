@@ -10,14 +10,15 @@ use std::{
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, Version, header,
-    uri::{Authority, PathAndQuery},
+    uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
 
 use super::{
     OwnedHeaders,
-    endpoints::Endpoints,
+    endpoint::LiveEndpoint,
+    endpoints::{Endpoints, Wish},
     expect,
     failover::{Detour, Spare},
     join_cookies, restore_upgrade,
@@ -128,6 +129,7 @@ impl Proxy {
             switch,
             spare,
             score,
+            bind,
         } = self.prepare(request)?;
         Ok(Reply {
             is_head: outgoing.method == Method::HEAD,
@@ -135,6 +137,7 @@ impl Proxy {
             switch,
             spare,
             score,
+            bind,
             detour: None,
         })
     }
@@ -157,9 +160,22 @@ impl Proxy {
         let key = endpoints
             .key()
             .and_then(|key| key.of(&parts.headers, Some(&context)));
-        let picked = endpoints.pick(key.as_deref(), &[]);
+        let affinity = endpoints.affinity();
+        let token = affinity.and_then(|affinity| affinity.read(&parts.headers));
+        let picked = endpoints.pick(&Wish {
+            token,
+            key: key.as_deref(),
+            tried: &[],
+        });
         let (endpoint, has_others) = picked.ok_or(ErrorKind::NoEndpoint)?;
         context.record(|notes| notes.try_at(self.name.as_ref(), Some(&endpoint.label)));
+
+        let bind = affinity.map(|_| Bind {
+            has: token.is_some_and(|token| token == endpoint.token.as_bytes()),
+            is_secure: context.scheme() == Some(&Scheme::HTTPS),
+            backend: self.inner.clone(),
+            answering: endpoint.clone(),
+        });
 
         let mut headers = parts.headers;
         headers.remove(header::CONNECTION);
@@ -240,6 +256,7 @@ impl Proxy {
             switch,
             spare,
             score: Score::begin(endpoints, &endpoint),
+            bind,
         })
     }
 }
@@ -252,6 +269,33 @@ struct Prepared {
     switch: Option<Box<Switch>>,
     spare: Option<Spare>,
     score: Option<Score>,
+    bind: Option<Bind>,
+}
+
+/// A client that is to stay with the endpoint that answers.
+struct Bind {
+    /// It knows already.
+    has: bool,
+    is_secure: bool,
+    backend: Arc<Inner>,
+    answering: Arc<LiveEndpoint>,
+}
+
+impl Bind {
+    /// Another endpoint has answered.
+    fn turn_to(&mut self, other: Arc<LiveEndpoint>) {
+        self.answering = other;
+        self.has = false;
+    }
+
+    fn tell(self, headers: &mut HeaderMap) {
+        let affinity = self.backend.endpoints.affinity();
+        if let (false, Some(affinity)) = (self.has, affinity)
+            && let Some(field) = affinity.set_cookie(&self.answering.token, self.is_secure)
+        {
+            headers.append(header::SET_COOKIE, field);
+        }
+    }
 }
 
 pin_project_lite::pin_project! {
@@ -262,6 +306,7 @@ pin_project_lite::pin_project! {
         switch: Option<Box<Switch>>,
         spare: Option<Spare>,
         score: Option<Score>,
+        bind: Option<Bind>,
         detour: Option<Detour>,
         is_head: bool,
     }
@@ -277,7 +322,11 @@ where
         let mut this = self.project();
         let answer = loop {
             if let Some(detour) = this.detour {
-                break ready!(detour.as_mut().poll(cx))?;
+                let (answer, other) = ready!(detour.as_mut().poll(cx))?;
+                if let Some(bind) = this.bind {
+                    bind.turn_to(other);
+                }
+                break answer;
             }
             match ready!(this.answer.as_mut().poll(cx)) {
                 Ok(answer) => match this.score.take() {
@@ -300,6 +349,9 @@ where
         Poll::Ready(match answer {
             Answer::Body(mut response) => {
                 strip_response(response.headers_mut());
+                if let Some(bind) = this.bind.take() {
+                    bind.tell(response.headers_mut());
+                }
                 if *this.is_head {
                     *response.body_mut() = Body::empty();
                 }

@@ -39,7 +39,7 @@ pub enum Mode {
 #[derive(Clone)]
 pub struct Backend {
     pub address: SocketAddr,
-    name: &'static str,
+    pub name: &'static str,
     mode: Arc<Mutex<Mode>>,
     /// Requests, but not for `/healthz`.
     taken: Arc<AtomicUsize>,

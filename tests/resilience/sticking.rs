@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use http::HeaderName;
-use tower_gateway::{Balance, Endpoint, Route, StickyKey, Upstream};
+use tower_gateway::{Affinity, Balance, Endpoint, Route, StickyKey, Upstream};
 
 use crate::{
-    backend::Backend,
-    support::{one_route, request, request_with, send, serve, text},
+    backend::{Backend, Mode},
+    support::{one_route, refusing, request, request_with, send, serve, text},
 };
 
 #[tokio::test]
@@ -79,4 +79,84 @@ async fn weights_and_functions_decide() {
     for _ in 0..10 {
         assert_eq!(text(send(gateway, request("GET", "/")).await).await, "c");
     }
+}
+
+#[tokio::test]
+async fn a_cookie_keeps_a_client_with_its_endpoint() {
+    let backends = Backend::three().await;
+    let mut gateways = Vec::new();
+    for _ in 0..2 {
+        let upstream = Upstream::http(&backends)
+            .balance(Balance::round_robin())
+            .affinity(Affinity::cookie("home", [7; 32]));
+        gateways.push(serve(one_route(Route::new("/{*rest}"), upstream)).await);
+    }
+    let ask = async |at: usize, cookie: Option<&str>| {
+        let line = format!("home={}", cookie.unwrap_or_default());
+        let lines = [("cookie", &*line)];
+        let lines = if cookie.is_some() { &lines[..] } else { &[] };
+        let response = send(gateways[at], request_with("/", lines)).await;
+        let set = response.headers().get("set-cookie");
+        let set = set.map(|set| set.to_str().unwrap().to_owned());
+        (text(response).await, set)
+    };
+    let (name, set) = ask(0, None).await;
+    let set = set.expect("a cookie");
+    let (pair, rest) = set.split_once(';').unwrap();
+    assert_eq!(rest, " Path=/; HttpOnly; SameSite=Lax");
+    let token = pair.strip_prefix("home=").unwrap();
+    for at in [0, 1, 0, 1, 0, 1] {
+        assert_eq!(
+            ask(at, Some(token)).await,
+            (name.clone(), None),
+            "nothing new is said"
+        );
+    }
+    let mut seen = HashSet::new();
+    for forged in ["", "x", "aaaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaab"] {
+        let (name, set) = ask(0, Some(forged)).await;
+        assert!(set.is_some(), "{forged:?} is none of ours");
+        seen.insert(name);
+    }
+    assert!(seen.len() > 1);
+
+    // The endpoint is gone: another one, and another cookie.
+    let home = backends
+        .iter()
+        .position(|backend| backend.name == name)
+        .unwrap();
+    backends[home].set(Mode::Resets);
+    let gone = Upstream::http(backends.iter().enumerate().map(|(at, backend)| {
+        let url = Endpoint::from(backend);
+        if at == home { url.weight(0) } else { url }
+    }));
+    let gone = gone.affinity(Affinity::cookie("home", [7; 32]));
+    let gateway = serve(one_route(Route::new("/{*rest}"), gone)).await;
+    let response = send(gateway, request_with("/", &[("cookie", pair)])).await;
+    let other = response.headers()["set-cookie"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    assert!(!other.starts_with(pair));
+    assert_ne!(text(response).await, name);
+}
+
+#[tokio::test]
+async fn a_client_whose_endpoint_can_not_be_reached_is_told_of_another() {
+    let [a, ..] = Backend::three().await;
+    let (_kept, dead) = refusing();
+    let upstream = Upstream::http([a.url(), format!("http://{dead}")])
+        .affinity(Affinity::cookie("home", [7; 32]));
+    let gateway = serve(one_route(Route::new("/{*rest}"), upstream)).await;
+    let mut cookies = HashSet::new();
+    for _ in 0..20 {
+        let response = send(gateway, request("GET", "/")).await;
+        cookies.insert(response.headers()["set-cookie"].clone());
+        assert_eq!(text(response).await, "a");
+    }
+    assert_eq!(
+        cookies.len(),
+        1,
+        "whoever was chosen first, it is that of the one that answered"
+    );
 }

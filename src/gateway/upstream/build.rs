@@ -28,6 +28,7 @@ impl Upstream {
                 #[cfg(feature = "tls")]
                 useless.extend(self.tls.is_asked_for().then_some("TLS"));
                 useless.extend(self.check.is_some().then_some("health checks"));
+                useless.extend(self.choice.affinity.is_some().then_some("affinity"));
                 useless.extend(self.choice.ejection.is_some().then_some("ejection"));
                 mistakes.extend(useless.iter().map(|what| {
                     format!("there are settings for {what}, but it is a service in this process")
@@ -83,6 +84,9 @@ impl Upstream {
         mistakes.extend(self.choice.balance.mistake());
         if let Some(ejection) = &self.choice.ejection {
             mistakes.extend(ejection.mistakes());
+        }
+        if let Some(affinity) = &self.choice.affinity {
+            mistakes.extend(affinity.mistakes());
         }
         if let Some(check) = &self.check {
             mistakes.extend(check.mistakes());

@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use super::Upstream;
-use crate::upstream::{Balance, HealthCheck, OutlierEjection};
+use crate::upstream::{Affinity, Balance, HealthCheck, OutlierEjection};
 
 impl Upstream {
     /// How an endpoint is chosen. Default: [`Balance::power_of_two`].
     pub fn balance(self, balance: Balance) -> Self {
         self.set(|this| this.choice.balance = balance)
+    }
+
+    /// Keeps a client with the endpoint that it met first, as long as that takes requests, by a cookie; a client without one is
+    /// [balanced](Self::balance). Default: off.
+    pub fn affinity(self, affinity: Affinity) -> Self {
+        self.set(|this| this.choice.affinity = Some(affinity))
     }
 
     /// In which time an endpoint that is new, or has come back, grows into its share of the requests, beginning with a tenth;

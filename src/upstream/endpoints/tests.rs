@@ -27,7 +27,7 @@ fn list(urls: &[(&str, u32)]) -> Vec<Endpoint> {
 fn picks(endpoints: &Endpoints, count: usize) -> BTreeMap<String, usize> {
     let mut picks = BTreeMap::new();
     for _ in 0..count {
-        if let Some((live, _)) = endpoints.pick(None, &[]) {
+        if let Some((live, _)) = endpoints.pick(&Wish::default()) {
             *picks.entry(live.label.to_string()).or_insert(0) += 1;
         }
     }
@@ -101,7 +101,7 @@ async fn endpoints_come_and_go_and_those_that_stay_are_the_same() {
     all.set(&list(&[("http://a", 0), ("http://b", 1)])).unwrap();
     assert_eq!(names(&all), ["http://b"], "without weight it gets nothing");
     all.set(&[]).unwrap();
-    assert!(all.pick(None, &[]).is_none());
+    assert!(all.pick(&Wish::default()).is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,7 +161,7 @@ async fn a_single_endpoint_is_never_ejected() {
         &THREE[..1],
     );
     fail(&all, "http://a", 100);
-    assert!(all.pick(None, &[]).is_some());
+    assert!(all.pick(&Wish::default()).is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,14 +214,21 @@ async fn the_latency_decides_for_peak_ewma() {
 #[tokio::test(start_paused = true)]
 async fn a_request_does_not_meet_the_same_one_again() {
     let all = endpoints(round_robin(), &THREE);
-    let (first, has_others) = all.pick(None, &[]).unwrap();
+    let (first, has_others) = all.pick(&Wish::default()).unwrap();
     assert!(has_others);
+    let pick = |tried: &[u64]| {
+        let wish = Wish {
+            tried,
+            ..Wish::default()
+        };
+        all.pick(&wish).unwrap().0
+    };
     for _ in 0..20 {
-        let (second, _) = all.pick(None, &[first.id]).unwrap();
+        let second = pick(&[first.id]);
         assert_ne!(second.id, first.id);
-        let (third, _) = all.pick(None, &[first.id, second.id]).unwrap();
+        let third = pick(&[first.id, second.id]);
         assert!(![first.id, second.id].contains(&third.id));
-        let (again, _) = all.pick(None, &[first.id, second.id, third.id]).unwrap();
+        let again = pick(&[first.id, second.id, third.id]);
         assert!(
             [first.id, second.id, third.id].contains(&again.id),
             "there is no other"
@@ -237,7 +244,7 @@ async fn changes_and_picks_go_together() {
         for _ in 0..2 {
             scope.spawn(|| {
                 for _ in 0..20_000 {
-                    let (live, _) = all.pick(None, &[]).unwrap();
+                    let (live, _) = all.pick(&Wish::default()).unwrap();
                     all.enter(&live, Outcome::Bad);
                 }
             });
@@ -254,4 +261,31 @@ async fn changes_and_picks_go_together() {
     });
     all.set(&list(&THREE)).unwrap();
     assert!(names(&all).len() >= 2, "{:?}", names(&all));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cookie_leads_to_its_endpoint_while_that_can_be_used() {
+    let choice = Choice {
+        affinity: Some(Affinity::cookie("a", [7; 32])),
+        ..round_robin()
+    };
+    let all = endpoints(choice, &THREE);
+    let b = find(&all, "http://b");
+    let with = |token: &str, tried: &[u64]| {
+        let wish = Wish {
+            token: Some(token.as_bytes()),
+            tried,
+            ..Wish::default()
+        };
+        all.pick(&wish).unwrap().0.id
+    };
+    for _ in 0..10 {
+        assert_eq!(with(&b.token, &[]), b.id);
+        assert_ne!(with(&b.token, &[b.id]), b.id, "it was tried");
+    }
+    assert!((0..10).any(|_| with("", &[]) != b.id), "none is no token");
+    all.set_health(&b, Health::Unhealthy);
+    for _ in 0..10 {
+        assert_ne!(with(&b.token, &[]), b.id);
+    }
 }
