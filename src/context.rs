@@ -129,6 +129,17 @@ impl RequestContext {
         self.upgrade.as_deref()
     }
 
+    /// The same facts for a request that goes its own way: what becomes of it is no affair of the client's, and not held to the
+    /// client's time.
+    pub(crate) fn detached(&self) -> Self {
+        Self {
+            deadline: None,
+            record: None,
+            upgrade: None,
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn record(&self, note: impl FnOnce(&mut Notes)) {
         if let Some(record) = &self.record {
             note(&mut record.lock());

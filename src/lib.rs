@@ -73,6 +73,7 @@ mod rendezvous;
 mod sticky;
 
 mod gateway;
+pub mod mirror;
 pub mod observe;
 pub mod routing;
 mod upstream;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{mentions::Mentions, names::Names, source::Source};
 
 /// The floor of each room. The rooms of the ground know each other.
-const FLOORS: [(&str, u8); 16] = [
+const FLOORS: [(&str, u8); 17] = [
     ("authority", 0),
     ("body", 0),
     ("clock", 0),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 16] = [
     ("rendezvous", 0),
     ("sticky", 0),
     ("client", 1),
+    ("mirror", 2),
     ("observe", 2),
     ("routing", 2),
     ("upstream", 2),
