@@ -137,7 +137,7 @@ impl Client {
     }
 
     /// The client for requests that ask for another protocol.
-    pub(crate) fn for_upgrades(&self) -> &Self {
+    fn for_upgrades(&self) -> &Self {
         self.0.upgrades.as_ref().unwrap_or(self)
     }
 
@@ -162,9 +162,17 @@ impl Client {
         }
     }
 
-    fn enter(self) -> InFlight {
-        self.0.load.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self)
+    /// One more request, unless there are so many already.
+    pub(crate) fn enter(self, most: usize) -> Option<InFlight> {
+        let count = &self.0.load.in_flight;
+        if most == usize::MAX {
+            count.fetch_add(1, Ordering::Relaxed);
+        } else {
+            let more = |now| (now < most).then_some(now + 1);
+            let entered = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+            entered.ok()?;
+        }
+        Some(InFlight(self))
     }
 
     fn connector(&self) -> &Connector {
@@ -193,9 +201,17 @@ impl Client {
 }
 
 /// Counts a request as long as it lives.
-struct InFlight(Client);
+pub(crate) struct InFlight(Client);
 
 impl InFlight {
+    /// The same request, which asks for another protocol.
+    pub(crate) fn for_upgrades(mut self) -> Self {
+        // They count in the same place.
+        let client = self.0.for_upgrades().clone();
+        self.0 = client;
+        self
+    }
+
     fn client(&self) -> &Client {
         &self.0
     }
@@ -219,7 +235,7 @@ mod tests {
         let connector = Connector::new(address, ClientConfig::default(), Resolver::default());
         let client = Client::new(connector);
         assert!(!Arc::ptr_eq(&client.for_upgrades().0, &client.0));
-        let tunnel = client.for_upgrades().clone().enter();
+        let tunnel = client.for_upgrades().clone().enter(usize::MAX);
         client.for_upgrades().set_unreached();
         assert_eq!(client.in_flight(), 1);
         assert!(client.is_unreached());

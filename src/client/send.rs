@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, header, uri::PathAndQuery};
 use http_body::Body as _;
 
 use super::{
-    Answer, Client, Limits,
+    Answer, Client, InFlight, Limits,
     pool::{Lease, Plan},
     watch::Watch,
 };
@@ -44,7 +44,7 @@ impl From<Error> for Unanswered {
     }
 }
 
-impl Client {
+impl InFlight {
     /// Sends a request and waits for the head of its answer.
     ///
     /// It is sent again, on a fresh connection, when nothing of it was sent, or when a connection that had been used
@@ -58,7 +58,7 @@ impl Client {
             not(feature = "http2"),
             expect(unused_mut, reason = "only HTTP/2 takes it, and gives it back")
         )]
-        let mut in_flight = self.enter();
+        let mut in_flight = self;
         let repeatable = outgoing.body.is_end_stream() && outgoing.method.is_idempotent();
         let mut watch = Watch::new(limits);
         let mut resends = 0;
@@ -141,7 +141,9 @@ impl Client {
             }
         }
     }
+}
 
+impl Client {
     /// Waits for a connection, and remembers whether one could be opened.
     async fn wait(&self, plan: Plan, limits: Limits) -> Result<Lease, Error> {
         let is_opening = matches!(plan, Plan::Open(_));

@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use smallvec::SmallVec;
 use tokio::sync::{Notify, watch};
 
 use super::{
@@ -19,7 +20,12 @@ use super::{
     endpoint::{Factory, Health, LiveEndpoint},
     outlier::Ejection,
 };
-use crate::{clock, random};
+use crate::{
+    client::InFlight,
+    clock,
+    error::{Error, ErrorKind},
+    random,
+};
 
 /// A new endpoint gets at least this part of its share, out of [`FULL`], or it would never show what it can.
 const LEAST: u32 = FULL / 10;
@@ -33,6 +39,8 @@ pub(crate) struct Choice {
     /// When none is healthy, all are used.
     pub(crate) panic: bool,
     pub(crate) affinity: Option<Affinity>,
+    /// The most requests at an endpoint.
+    pub(crate) max_requests: usize,
 }
 
 impl Default for Choice {
@@ -43,6 +51,7 @@ impl Default for Choice {
             ejection: None,
             panic: true,
             affinity: None,
+            max_requests: usize::MAX,
         }
     }
 }
@@ -81,6 +90,13 @@ pub(crate) struct Wish<'a> {
     pub(crate) key: Option<&'a [u8]>,
     /// By their ids: none of these, if there is another.
     pub(crate) tried: &'a [u64],
+}
+
+/// A place for a request.
+pub(crate) struct Taken {
+    pub(crate) endpoint: Arc<LiveEndpoint>,
+    pub(crate) in_flight: InFlight,
+    pub(crate) has_others: bool,
 }
 
 /// One that there is, chosen or not.
@@ -236,8 +252,35 @@ impl Endpoints {
             .collect()
     }
 
+    /// An endpoint for a request, which counts there from now on; and whether there are others.
+    pub(crate) fn take(&self, wish: &Wish<'_>) -> Result<Taken, Error> {
+        let most = self.choice.max_requests;
+        // Those that have no room, behind those that a try has met already.
+        let mut out: SmallVec<[u64; 4]> = SmallVec::new();
+        loop {
+            let tried = if out.is_empty() { wish.tried } else { &out };
+            let picked = self.pick(&Wish { tried, ..*wish });
+            let (endpoint, has_others) = picked.ok_or(ErrorKind::NoEndpoint)?;
+            if let Some(in_flight) = endpoint.client.clone().enter(most) {
+                return Ok(Taken {
+                    endpoint,
+                    in_flight,
+                    has_others,
+                });
+            }
+            if out.is_empty() {
+                out.extend_from_slice(wish.tried);
+            }
+            if out.contains(&endpoint.id) {
+                return Err(Error::new(ErrorKind::Saturated)
+                    .with_source(format!("each endpoint has {most} requests")));
+            }
+            out.push(endpoint.id);
+        }
+    }
+
     /// An endpoint for a request; and whether there are others.
-    pub(crate) fn pick(&self, wish: &Wish<'_>) -> Option<(Arc<LiveEndpoint>, bool)> {
+    pub(super) fn pick(&self, wish: &Wish<'_>) -> Option<(Arc<LiveEndpoint>, bool)> {
         let mut view = self.view.load();
         let mut now = None;
         if let Some(returns) = view.returns {

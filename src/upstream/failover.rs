@@ -50,8 +50,10 @@ impl Spare {
                 tried: &tried,
                 ..Wish::default()
             };
-            let next = match endpoints.pick(&wish) {
-                Some((next, _)) if !tried.contains(&next.id) => next,
+            let (next, in_flight) = match endpoints.take(&wish) {
+                Ok(taken) if !tried.contains(&taken.endpoint.id) => {
+                    (taken.endpoint, taken.in_flight)
+                }
                 _ => return Err(error),
             };
             let (mut outgoing, limits) = *unsent;
@@ -61,12 +63,12 @@ impl Spare {
                 notes.endpoint = Some(next.label.clone());
                 notes.tries += 1;
             }
-            let client = match self.switches {
-                true => next.client.for_upgrades(),
-                false => &next.client,
+            let in_flight = match self.switches {
+                true => in_flight.for_upgrades(),
+                false => in_flight,
             };
             let score = Score::begin(endpoints, &next);
-            let failed = match client.clone().send(outgoing, limits).await {
+            let failed = match in_flight.send(outgoing, limits).await {
                 Ok(answer) => {
                     let answer = match score {
                         Some(score) => score.answer(answer),

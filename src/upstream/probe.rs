@@ -206,7 +206,10 @@ impl HealthCheck {
             activity: None,
             deadline: clock::now().checked_add(self.timeout),
         };
-        match patient.client.clone().send(outgoing, limits).await {
+        let Some(probe) = patient.client.clone().enter(usize::MAX) else {
+            return false;
+        };
+        match probe.send(outgoing, limits).await {
             Ok(Answer::Body(response)) => self.status.contains(&response.status().as_u16()),
             _ => false,
         }

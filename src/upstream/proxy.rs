@@ -18,7 +18,7 @@ use hyper::upgrade::OnUpgrade;
 use super::{
     OwnedHeaders,
     endpoint::LiveEndpoint,
-    endpoints::{Endpoints, Wish},
+    endpoints::{Endpoints, Taken, Wish},
     expect,
     failover::{Detour, Spare},
     join_cookies, restore_upgrade,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     body::Body,
-    client::{Answer, Client, Limits, Outgoing, Switched, Unanswered},
+    client::{Answer, InFlight, Limits, Outgoing, Switched, Unanswered},
     clock,
     context::RequestContext,
     error::{Error, ErrorKind},
@@ -123,7 +123,7 @@ impl Proxy {
         request: Request<Body>,
     ) -> Result<impl Future<Output = Result<Response<Body>, Error>> + Send + use<>, Error> {
         let Prepared {
-            client,
+            in_flight,
             outgoing,
             limits,
             switch,
@@ -133,7 +133,7 @@ impl Proxy {
         } = self.prepare(request)?;
         Ok(Reply {
             is_head: outgoing.method == Method::HEAD,
-            answer: client.send(outgoing, limits),
+            answer: in_flight.send(outgoing, limits),
             switch,
             spare,
             score,
@@ -162,12 +162,16 @@ impl Proxy {
             .and_then(|key| key.of(&parts.headers, Some(&context)));
         let affinity = endpoints.affinity();
         let token = affinity.and_then(|affinity| affinity.read(&parts.headers));
-        let picked = endpoints.pick(&Wish {
+        let taken = endpoints.take(&Wish {
             token,
             key: key.as_deref(),
             tried: &[],
         });
-        let (endpoint, has_others) = picked.ok_or(ErrorKind::NoEndpoint)?;
+        let Taken {
+            endpoint,
+            in_flight,
+            has_others,
+        } = taken?;
         context.record(|notes| notes.try_at(self.name.as_ref(), Some(&endpoint.label)));
 
         let bind = affinity.map(|_| Bind {
@@ -233,9 +237,9 @@ impl Proxy {
             activity: settings.activity_timeout,
             deadline: context.deadline().into_iter().chain(own).min(),
         };
-        let client = match switch {
-            Some(_) => endpoint.client.for_upgrades(),
-            None => &endpoint.client,
+        let in_flight = match switch {
+            Some(_) => in_flight.for_upgrades(),
+            None => in_flight,
         };
         let spare = has_others.then(|| Spare {
             backend: self.inner.clone(),
@@ -244,7 +248,7 @@ impl Proxy {
             switches: switch.is_some(),
         });
         Ok(Prepared {
-            client: client.clone(),
+            in_flight,
             outgoing: Outgoing {
                 method: parts.method,
                 path,
@@ -263,7 +267,7 @@ impl Proxy {
 
 /// All that it takes to send a request.
 struct Prepared {
-    client: Client,
+    in_flight: InFlight,
     outgoing: Outgoing,
     limits: Limits,
     switch: Option<Box<Switch>>,

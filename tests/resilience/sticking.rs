@@ -160,3 +160,32 @@ async fn a_client_whose_endpoint_can_not_be_reached_is_told_of_another() {
         "whoever was chosen first, it is that of the one that answered"
     );
 }
+
+#[tokio::test]
+async fn an_endpoint_that_is_full_is_passed_over() {
+    let backends = Backend::three().await;
+    let upstream = Upstream::http(&backends).max_requests(2);
+    let gateway = serve(one_route(Route::new("/{*rest}"), upstream)).await;
+    for backend in &backends {
+        backend.set(Mode::Holds);
+    }
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        let response = send(gateway, request("GET", "/")).await;
+        assert_eq!(response.status(), 200);
+        held.push(response);
+    }
+    assert!(backends.iter().all(|backend| backend.taken() == 2));
+    assert_eq!(send(gateway, request("GET", "/")).await.status(), 503);
+    for backend in &backends {
+        backend.let_go();
+        backend.set(Mode::Status(200));
+    }
+    assert_eq!(
+        text(held.remove(0)).await,
+        "held",
+        "it counts to the end of its body"
+    );
+    let room = async || send(gateway, request("GET", "/")).await.status() == 200;
+    crate::backend::until("there is room", room).await;
+}

@@ -93,7 +93,11 @@ fn get() -> Outgoing {
 
 /// Sends a request and reads the answer to its end.
 async fn fetch(client: &Client, request: Outgoing) -> Result<u16, ErrorKind> {
-    let sent = client.clone().send(request, Limits::default());
+    let sent = client
+        .clone()
+        .enter(usize::MAX)
+        .unwrap()
+        .send(request, Limits::default());
     let soon = tokio::time::timeout(Duration::from_secs(10), sent);
     let answer = soon
         .await
@@ -225,7 +229,13 @@ async fn a_dead_connection_that_was_handed_on_is_replaced() {
     })
     .await;
     let client = client(address, one_connection);
-    let Ok(first) = client.clone().send(get(), Limits::default()).await else {
+    let Ok(first) = client
+        .clone()
+        .enter(usize::MAX)
+        .unwrap()
+        .send(get(), Limits::default())
+        .await
+    else {
         panic!("no answer")
     };
     let second = {
@@ -313,7 +323,14 @@ async fn a_request_given_up_after_a_long_silence_ends_its_connection() {
         assert_eq!(fetch(&client, get()).await, Ok(200));
         let silent = {
             let client = client.clone();
-            tokio::spawn(async move { client.send(get(), Limits::default()).await.is_ok() })
+            tokio::spawn(async move {
+                client
+                    .enter(usize::MAX)
+                    .unwrap()
+                    .send(get(), Limits::default())
+                    .await
+                    .is_ok()
+            })
         };
         arrived.notified().await;
         tokio::time::pause();

@@ -11,6 +11,17 @@ impl Upstream {
         self.set(|this| this.choice.balance = balance)
     }
 
+    /// The most requests at a time at one endpoint, to the end of their answers' bodies, at least 1; those above go to another
+    /// one, and get 503 when there is none with room. It counts for all runtimes together, and for HTTP/2 as well. Default: no limit
+    /// but that of the connections.
+    pub fn max_requests(mut self, most: usize) -> Self {
+        if most == 0 {
+            self.mistakes
+                .push("max_requests is 0; it is at least 1".to_owned());
+        }
+        self.set(|this| this.choice.max_requests = most)
+    }
+
     /// Keeps a client with the endpoint that it met first, as long as that takes requests, by a cookie; a client without one is
     /// [balanced](Self::balance). Default: off.
     pub fn affinity(self, affinity: Affinity) -> Self {

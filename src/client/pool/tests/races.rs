@@ -138,7 +138,11 @@ async fn a_connection_that_ended_after_it_was_handed_over_is_not_used() {
         peer.write_all(begun).await.unwrap();
         peer
     };
-    let sent = client.clone().send(get(), Limits::default());
+    let sent = client
+        .clone()
+        .enter(usize::MAX)
+        .unwrap()
+        .send(get(), Limits::default());
     let (first, mut peer) = tokio::join!(sent, serve);
     let first = body(first.unwrap_or_else(|failed| panic!("{}", failed.error)));
     let waits = fetch(&client, post("hello".into()));
