@@ -193,8 +193,6 @@ async fn cve_2025_4366_a_body_that_nobody_reads_is_no_request() {
     }
 }
 
-/// CVE-2026-40912, CVE-2026-48020 (Traefik): the prefix is taken off another spelling than was matched, or `..` appears
-/// CVE-2026-39858 (Traefik), CVE-2026-30851 and CVE-2026-52845 (Caddy): a field of the gateway's comes from the client
 /// CVE-2026-22750 (Spring Cloud Gateway): a setting for TLS is ignored without a word.
 #[cfg(feature = "tls")]
 #[tokio::test]

@@ -114,6 +114,7 @@ async fn cve_2025_66490_cve_2021_29492_no_spelling_gets_past_a_policy() {
     }
 }
 
+/// CVE-2026-40912, CVE-2026-48020 (Traefik): the prefix is taken off another spelling than was matched, or `..` appears
 /// once it is off.
 #[tokio::test]
 async fn cve_2026_40912_cve_2026_48020_a_stripped_path_is_the_one_that_was_matched() {
