@@ -15,9 +15,10 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// It has no destructor, so that it is there as long as its thread allocates.
+// They have no destructor, so that they are there as long as their thread allocates.
 thread_local! {
     static CALLS: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 /// How often this thread has asked for memory, to let some grow included.
@@ -25,10 +26,16 @@ pub fn calls() -> usize {
     CALLS.get()
 }
 
+/// How much it has asked for, with what it has given back.
+pub fn bytes() -> usize {
+    BYTES.get()
+}
+
 // SAFETY: every call goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         CALLS.set(CALLS.get() + 1);
+        BYTES.set(BYTES.get().saturating_add(layout.size()));
         unsafe { System.alloc(layout) }
     }
 

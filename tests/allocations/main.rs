@@ -1,4 +1,4 @@
-//! What nobody asked for is not allocated.
+//! What nobody asked for is not allocated: a log that nobody reads, and a body that is announced and not there.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -6,6 +6,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod announced;
 mod counting;
 #[cfg(feature = "tracing")]
 mod silent;
+#[allow(dead_code, reason = "it is written for another test")]
+#[path = "../proxy/support.rs"]
+mod support;
