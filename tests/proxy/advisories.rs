@@ -10,12 +10,16 @@ use axum::Router;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::Notify,
+    sync::{Notify, mpsc},
 };
 use tower_gateway::{Gateway, Route, Upstream};
 
-use crate::support::{
-    Recorder, in_front_of, one_route, raw_backend, read_head, request, say, send, serve, upstream,
+use crate::{
+    support::{
+        Recorder, in_front_of, one_route, raw_backend, read_head, request, say, send, serve,
+        upstream,
+    },
+    wire::soon,
 };
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: t.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -165,6 +169,49 @@ async fn cve_2021_32715_lengths_are_digits_only() {
     all_are_refused(&texts.each_ref().map(String::as_str)).await;
 }
 
+/// CVE-2022-3212 (axum-core): there is no limit for bodies unless one is set; so they are passed on and not kept.
+#[tokio::test]
+async fn cve_2022_3212_a_body_without_a_limit_is_passed_on_as_it_comes() {
+    for (framing, passed) in [
+        ("Content-Length: 9223372036854775807\r\n\r\n", "hello"),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n7fffffffffffffff\r\n",
+            "5\r\nhello\r\n",
+        ),
+    ] {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let backend = raw_backend(move |_, mut stream| {
+            let tell = tell.clone();
+            async move {
+                let head = read_head(&mut stream).await.to_ascii_lowercase();
+                let mut body = vec![0; passed.len()];
+                stream.read_exact(&mut body).await.unwrap();
+                tell.send(head + std::str::from_utf8(&body).unwrap())
+                    .unwrap();
+                // The client leaves, and so does its request.
+                let mut rest = Vec::new();
+                let _ = stream.read_to_end(&mut rest).await;
+                tell.send(String::from_utf8(rest).unwrap()).unwrap();
+            }
+        })
+        .await;
+        let mut client = TcpStream::connect(in_front_of(backend).await)
+            .await
+            .unwrap();
+        let begun = format!("POST /a HTTP/1.1\r\nHost: t.example\r\n{framing}hello");
+        client.write_all(begun.as_bytes()).await.unwrap();
+        let seen = soon("a part", told.recv()).await.unwrap();
+        let announced = framing.split("\r\n").next().unwrap();
+        let announced = announced.to_ascii_lowercase();
+        assert!(
+            seen.contains(&announced) && seen.ends_with(passed),
+            "{seen}"
+        );
+        drop(client);
+        assert_eq!(soon("the end", told.recv()).await.unwrap(), "", "{framing}");
+    }
+}
+
 /// CVE-2025-4366 (Pingora): when the gateway answers without reading the body, the body becomes the next request.
 #[tokio::test]
 async fn cve_2025_4366_a_body_that_nobody_reads_is_no_request() {
@@ -193,8 +240,6 @@ async fn cve_2025_4366_a_body_that_nobody_reads_is_no_request() {
     }
 }
 
-/// CVE-2026-40912, CVE-2026-48020 (Traefik): the prefix is taken off another spelling than was matched, or `..` appears
-/// CVE-2026-39858 (Traefik), CVE-2026-30851 and CVE-2026-52845 (Caddy): a field of the gateway's comes from the client
 /// CVE-2026-22750 (Spring Cloud Gateway): a setting for TLS is ignored without a word.
 #[cfg(feature = "tls")]
 #[tokio::test]

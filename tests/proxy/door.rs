@@ -1,10 +1,16 @@
 //! What the door refuses, nobody else answers first, and nothing behind it on the connection is answered at all.
 
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
 use futures_util::future::join_all;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower_gateway::{Gateway, GatewayBuilder, Route};
 
-use crate::support::{Heard, Recorder, say, serve, upstream};
+use crate::support::{Heard, Recorder, find, raw_backend, request, say, send, serve, upstream};
 
 type Settings = fn(GatewayBuilder) -> GatewayBuilder;
 
@@ -97,6 +103,61 @@ async fn a_refusal_is_the_last_answer_of_its_connection() {
                 "{name}: {statuses:?}, closed {}, backend {told:?}",
                 heard.closed
             )
+        })
+    }))
+    .await;
+    let wrong: Vec<_> = wrong.into_iter().flatten().collect();
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A backend that keeps all that it is sent, and answers at an empty line.
+async fn hears_all() -> (Arc<Mutex<Vec<u8>>>, SocketAddr) {
+    let all = Arc::<Mutex<Vec<u8>>>::default();
+    let heard = all.clone();
+    let address = raw_backend(move |_, mut stream| {
+        let heard = heard.clone();
+        async move {
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = stream.read(&mut chunk).await {
+                heard.lock().unwrap().extend_from_slice(&chunk[..length]);
+                if chunk[..length].ends_with(b"\r\n\r\n") {
+                    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                    let _ = stream.write_all(answer).await;
+                }
+            }
+        }
+    })
+    .await;
+    (all, address)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_refused_head_not_a_byte_reaches_the_backend() {
+    let cases: Value = serde_json::from_str(include_str!("../data/http1-requests.json")).unwrap();
+    let cases = cases["cases"].as_array().unwrap().iter();
+    // What is wrong with a chunk may come to light when the head is gone.
+    let of_head = |case: &&Value| !case["name"].as_str().unwrap().starts_with("chunk-");
+    let refused: Vec<_> = cases
+        .filter(|case| case["expect"] == "reject")
+        .filter(of_head)
+        .collect();
+    assert!(refused.len() > 90);
+    let wrong = join_all(refused.iter().flat_map(|case| {
+        SETTINGS.iter().map(move |(setting, settings)| async move {
+            let (all, backend) = hears_all().await;
+            let gateway = Gateway::builder()
+                .upstream("backend", upstream(backend))
+                .route(Route::new("/{*rest}").to("backend"));
+            let gateway = serve(settings(gateway).build().unwrap()).await;
+            let name = &case["name"];
+            say(gateway, &raw(case)).await;
+            // Whatever was on its way is there before this.
+            let last = send(gateway, request("GET", "/last")).await;
+            assert_eq!(last.status(), 200, "{name}");
+            let all = all.lock().unwrap();
+            let heads = find(&all, b"\r\n\r\n").map(|at| at + 4);
+            let is_last_alone = all.starts_with(b"GET /last ") && heads == Some(all.len());
+            (!is_last_alone).then(|| format!("{name}, {setting}: {}", all.escape_ascii()))
         })
     }))
     .await;

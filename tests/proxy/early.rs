@@ -56,7 +56,7 @@ async fn upload(upstream: Upstream, body: Stream) -> Response<Body> {
 }
 
 /// Lets everything else run that can.
-async fn others() {
+pub async fn others() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

@@ -75,7 +75,8 @@ async fn exchange(mut body: RecvStream, mut answer: SendResponse<Bytes>, first: 
     }
 }
 
-async fn whole_of(mut body: RecvStream) -> Option<Vec<u8>> {
+/// All of a body; nothing if it breaks off.
+pub async fn whole_of(mut body: RecvStream) -> Option<Vec<u8>> {
     let mut all = Vec::new();
     while let Some(frame) = body.data().await {
         all.extend_from_slice(&frame.ok()?);

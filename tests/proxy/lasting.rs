@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 use crate::{
+    early::others,
     keeping::pass,
     wire::{PAIRS, chain_with, data, frames, next, soon, whole},
 };
@@ -48,6 +49,44 @@ async fn a_byte_in_either_direction_is_activity() {
         drop(sent);
         let rest = soon(pair, answer.collect()).await;
         assert_eq!(rest.unwrap().to_bytes(), "", "{pair:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_time_for_the_head_begins_when_the_request_is_sent() {
+    for pair in PAIRS {
+        for answers in [true, false] {
+            let case = (pair, answers);
+            // Only the upload is held to its activity: what comes behind it is left to the limit for the head.
+            let set = |to: tower_gateway::Upstream| {
+                let silence = if answers { LIMIT } else { HOUR };
+                to.head_timeout(LIMIT).activity_timeout(silence)
+            };
+            let (mut client, mut backend) = chain_with(pair, |route| route, set).await;
+            let (sent, body) = frames();
+            let mut answer = client.send(Request::post("/a").body(body).unwrap());
+            let mut exchange = backend.next().await;
+            for _ in 0..5 {
+                pass(STEP).await;
+                sent.send(data("x")).unwrap();
+                assert_eq!(next(exchange.request.body_mut()).await, "x", "{case:?}");
+            }
+            drop(sent);
+            let rest = soon(case, exchange.request.body_mut().collect()).await;
+            assert_eq!(rest.unwrap().to_bytes(), "", "{case:?}");
+            pass(STEP).await;
+            others().await;
+            assert!(!exchange.answer.is_closed(), "{case:?}");
+            let expected = if answers {
+                exchange.answer.send(Response::new(whole(""))).unwrap();
+                StatusCode::OK
+            } else {
+                pass(STEP).await;
+                StatusCode::GATEWAY_TIMEOUT
+            };
+            let answer = soon(case, &mut answer).await.unwrap();
+            assert_eq!(answer.status(), expected, "{case:?}");
+        }
     }
 }
 

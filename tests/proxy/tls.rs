@@ -15,6 +15,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::mpsc,
 };
 use tokio_rustls::{
     TlsAcceptor,
@@ -25,9 +26,10 @@ use tokio_rustls::{
     },
 };
 use tokio_tungstenite::tungstenite::Message;
-use tower_gateway::{Gateway, Route, Upstream};
+use tower::ServiceExt;
+use tower_gateway::{ErrorKind, Gateway, Rejection, Route, Upstream};
 
-use crate::support;
+use crate::{early::others, keeping::pass, support, wire::soon};
 
 /// A TLS backend for `localhost` that says which protocol was negotiated; with the PEM of its certificate.
 async fn backend(protocols: &[&[u8]]) -> (SocketAddr, String) {
@@ -154,6 +156,43 @@ async fn a_backend_that_hangs_up_after_each_handshake_is_tried_three_times() {
     let soon = tokio::time::timeout(Duration::from_secs(5), asked);
     assert_eq!(soon.await.expect("an end of it").0, 502);
     assert_eq!(handshakes.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_handshake_that_the_backend_does_not_answer_ends_with_the_connect_timeout() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let backend = support::raw_backend(move |_, mut stream| {
+        let tell = tell.clone();
+        async move {
+            // The type of a record that shakes hands (RFC 8446, section 5.1).
+            tell.send(stream.read_u8().await.unwrap() == 22).unwrap();
+            // Until the gateway closes.
+            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            tell.send(true).unwrap();
+        }
+    })
+    .await;
+    type Set = fn(Upstream) -> Upstream;
+    let speaks: [Set; 3] = [|to| to, Upstream::http1_only, Upstream::http2_only];
+    for set in speaks {
+        let upstream = Upstream::http([format!("https://{backend}")])
+            .connect_timeout(HOUR)
+            .activity_timeout(2 * HOUR);
+        let gateway = support::one_route(Route::new("/{*rest}"), set(upstream));
+        let mut answer = tokio::spawn(gateway.oneshot(support::request("GET", "/a")));
+        assert!(soon("a handshake", told.recv()).await.unwrap());
+        pass(HOUR - MINUTE).await;
+        others().await;
+        assert!(!answer.is_finished() && told.is_empty());
+        pass(MINUTE).await;
+        let answer = soon("an answer", &mut answer).await.unwrap().unwrap();
+        assert_eq!(answer.status(), 504);
+        let rejection = answer.extensions().get::<Rejection>().unwrap();
+        assert_eq!(rejection.0.kind(), ErrorKind::ConnectTimeout);
+        soon("the end", told.recv()).await.unwrap();
+    }
 }
 
 async fn ask(upstream: Upstream) -> (u16, String) {

@@ -12,6 +12,10 @@ use tokio_rustls::{
     TlsAcceptor,
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
 };
+#[cfg(feature = "webpki-roots")]
+use tower::ServiceExt;
+#[cfg(feature = "webpki-roots")]
+use tower_gateway::ErrorKind;
 use tower_gateway::{Route, Upstream};
 
 use crate::{support, wire::soon};
@@ -121,4 +125,33 @@ async fn a_server_name_is_asked_for_and_checked_instead_of_the_host() {
     assert!(asked.try_recv().is_err());
     assert_eq!(status(to().tls_server_name("localhost")).await, 200);
     assert_eq!(asked.recv().await.unwrap().as_deref(), Some("localhost"));
+}
+
+#[cfg(feature = "webpki-roots")]
+#[tokio::test]
+async fn who_was_named_last_is_trusted_and_no_other() {
+    let own = Authority::new();
+    let (backend, mut asked) = own.backend(2999).await;
+    let to = || to("localhost", backend);
+    for (what, upstream, is_trusted) in [
+        ("web", to().tls_web_roots(), false),
+        (
+            "own, then web",
+            to().tls_authority(own.pem.clone()).tls_web_roots(),
+            false,
+        ),
+        (
+            "web, then own",
+            to().tls_web_roots().tls_authority(own.pem.clone()),
+            true,
+        ),
+    ] {
+        let error = upstream.clone().oneshot(support::request("GET", "/a"));
+        let error = soon("an answer", error).await.err();
+        let kind = error.map(|error| error.kind());
+        assert_eq!(kind, (!is_trusted).then_some(ErrorKind::Tls), "{what}");
+        let expected = if is_trusted { 200 } else { 502 };
+        assert_eq!(status(upstream).await, expected, "{what}");
+        assert_eq!(asked.try_recv().is_ok(), is_trusted, "{what}");
+    }
 }

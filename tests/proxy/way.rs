@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderValue;
+use axum::Router;
+use http::{HeaderMap, HeaderValue, Uri};
 use tokio::{net::TcpStream, sync::Notify};
 use tower_gateway::{Gateway, HostHeader, Route, Upstream};
 
 use crate::support::{
-    Recorder, connect_http2, one_route, raw_backend, read_head, refusing, request, request_with,
-    say, send, serve, text, upstream,
+    Recorder, axum_backend, connect_http2, one_route, raw_backend, read_head, refusing, request,
+    request_to, request_with, say, send, serve, text, upstream,
 };
 
 #[tokio::test]
@@ -122,6 +123,35 @@ async fn the_backend_sees_its_own_host_or_the_clients_or_a_fixed_one() {
             assert_eq!(seen.header("host"), [&expected], "{host:?} {target}");
             assert_eq!(seen.header("x-forwarded-host"), ["T.example:8080"]);
             assert_eq!(seen.target(), "/a");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_http2_backend_sees_it_as_authority_and_in_no_host() {
+    let says = Router::new().fallback(|uri: Uri, headers: HeaderMap| async move {
+        let authority = uri.authority().map(ToString::to_string);
+        format!("{authority:?} {:?}", headers.get("host"))
+    });
+    let backend = axum_backend(says).await;
+    for (host, expected) in [
+        (HostHeader::Rewrite, backend.to_string()),
+        (HostHeader::Keep, "T.example:8080".to_owned()),
+        (
+            HostHeader::Fixed(HeaderValue::from_static("inner.example")),
+            "inner.example".to_owned(),
+        ),
+    ] {
+        let upstream = upstream(backend).http2_only().host(host.clone());
+        let gateway = serve(one_route(Route::new("/a"), upstream)).await;
+        let by_http1 = send(gateway, request_to("T.example:8080", "GET", "/a")).await;
+        let mut asked = request("GET", "http://T.example:8080/a");
+        asked.headers_mut().remove("host");
+        let by_http2 = connect_http2(gateway).await.send_request(asked).await;
+        for answer in [by_http1, by_http2.unwrap()] {
+            let (version, told) = (answer.version(), text(answer).await);
+            let expected = format!("{:?} None", Some(&expected));
+            assert_eq!(told, expected, "{host:?} {version:?}");
         }
     }
 }

@@ -84,6 +84,7 @@ fn spellings(name: &str) -> Vec<String> {
         .collect()
 }
 
+/// CVE-2026-39858 (Traefik), CVE-2026-30851 and CVE-2026-52845 (Caddy): a field of the gateway's comes from the client
 /// under an alias, or under its own name when the gateway has nothing to say.
 #[tokio::test]
 async fn cve_2026_39858_cve_2026_30851_cve_2026_52845_no_alias_of_an_owned_field_comes_through() {

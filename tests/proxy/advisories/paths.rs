@@ -114,6 +114,7 @@ async fn cve_2025_66490_cve_2021_29492_no_spelling_gets_past_a_policy() {
     }
 }
 
+/// CVE-2026-40912, CVE-2026-48020 (Traefik): the prefix is taken off another spelling than was matched, or `..` appears
 /// once it is off.
 #[tokio::test]
 async fn cve_2026_40912_cve_2026_48020_a_stripped_path_is_the_one_that_was_matched() {
@@ -168,6 +169,54 @@ async fn cve_2026_40912_cve_2026_48020_a_stripped_path_is_the_one_that_was_match
             match expected {
                 Some(expected) => assert_eq!(recorder.take().target(), *expected, "{path}"),
                 None => assert!(matches!(status, Some(400 | 404)), "{path}: {status:?}"),
+            }
+        }
+        assert!(recorder.requests().is_empty() && recorder.malformed().is_empty());
+    }
+}
+
+/// What the policy's docs warn of: two spellings are one path for both sides, or two for both.
+#[tokio::test]
+async fn slashes_in_a_row_are_one_unless_the_policy_says_otherwise() {
+    let refuses = Router::new().fallback(|| async { StatusCode::FORBIDDEN });
+    // Each with what the backend gets, unless the other route takes it.
+    for (policy, cases) in [
+        (
+            PathPolicy::new(),
+            [
+                ("/admin", None),
+                ("//admin", None),
+                ("///admin", None),
+                ("/.//admin", None),
+                ("//x//admin", Some("/x/admin")),
+            ],
+        ),
+        (
+            PathPolicy::new().merge_slashes(false),
+            [
+                ("/admin", None),
+                ("//admin", Some("//admin")),
+                ("///admin", Some("///admin")),
+                ("/.//admin", Some("//admin")),
+                ("//x//admin", Some("//x//admin")),
+            ],
+        ),
+    ] {
+        let (recorder, backend) = Recorder::start().await;
+        let gateway = Gateway::builder()
+            .path_policy(policy)
+            .upstream("refuses", Upstream::service(refuses.clone()))
+            .upstream("backend", upstream(backend))
+            .route(Route::new("/admin").to("refuses"))
+            .route(Route::new("/{*rest}").to("backend"));
+        let gateway = serve(gateway.build().unwrap()).await;
+        for (path, expected) in cases {
+            let text =
+                format!("GET {path} HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\n\r\n");
+            let status = say(gateway, text.as_bytes()).await.status();
+            match expected {
+                Some(target) => assert_eq!(recorder.take().target(), target, "{policy:?} {path}"),
+                None => assert_eq!(status, Some(403), "{policy:?} {path}"),
             }
         }
         assert!(recorder.requests().is_empty() && recorder.malformed().is_empty());
