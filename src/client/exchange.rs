@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use http::{Request, Response, StatusCode, Uri, Version, header};
+use http::{Request, Response, Uri, Version, header};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -125,13 +125,7 @@ impl Outgoing {
         *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_2;
         *request.headers_mut() = self.headers;
-        if let Some(on_continue) = self.on_continue {
-            hyper::ext::on_informational(&mut request, move |response| {
-                if response.status() == StatusCode::CONTINUE {
-                    on_continue();
-                }
-            });
-        }
+        // Of what comes before the answer hyper tells over HTTP/1 only, so nobody says that the body may come.
         Ok(request)
     }
 

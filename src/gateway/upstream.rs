@@ -144,7 +144,8 @@ impl Upstream {
     }
 
     /// HTTP/2 only: by ALPN over TLS, with prior knowledge in clear (RFC 9113, section 3.3). What gRPC backends need. A
-    /// backend that does not speak it is a 502.
+    /// backend that does not speak it is a 502. What such a backend says before its answer is not seen: a client that waits for
+    /// `100 Continue` (RFC 9110, section 10.1.1) is asked for its body after a second.
     #[cfg(feature = "http2")]
     pub fn http2_only(self) -> Self {
         self.set(|this| this.config.protocol = Protocol::Http2)
