@@ -83,6 +83,7 @@ pub use context::{Params, RequestContext};
 pub use error::{BoxError, Error, ErrorKind, Origin, Rejection};
 pub use gateway::{
     BuildError, Gateway, GatewayBuilder, GatewayFuture, Next, NextFuture, Route, Upstream,
+    UpstreamHandle,
     router::{self, RouterLayer},
 };
 pub use observe::ObserveLayer;
@@ -92,7 +93,7 @@ pub use routing::{HeaderMatch, QueryMatch};
 pub use sticky::StickyKey;
 pub use upstream::{
     Action as ForwardAction, Affinity, Balance, Candidates, Discover, Discovered, Endpoint,
-    ForwardHeaders, HealthCheck, HostHeader, OutlierEjection,
+    EndpointStatus, ForwardHeaders, HealthCheck, HostHeader, OutlierEjection,
 };
 
 #[cfg(feature = "dns")]

@@ -32,7 +32,7 @@ pub use build_error::BuildError;
 pub use builder::GatewayBuilder;
 pub use next::{Next, NextFuture};
 pub use route::Route;
-pub use upstream::Upstream;
+pub use upstream::{Upstream, UpstreamHandle};
 
 use crate::{body::Body, error::BoxError};
 use answer::Answer;

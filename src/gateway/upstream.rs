@@ -2,6 +2,7 @@
 
 mod build;
 mod endpoints;
+mod handle;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -18,13 +19,16 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tower::{Layer, Service};
 
+pub use handle::UpstreamHandle;
+
 use super::{BuildError, Next, NextFuture, in_process::InProcess, next::Layers};
 use crate::{
     body::Body,
     client::{ClientConfig, Protocol, Resolver},
     error::{BoxError, Error, ErrorKind},
     upstream::{
-        AnyDiscover, Choice, Discover, Endpoint, HealthCheck, HostHeader, Proxy, ProxySettings,
+        AnyDiscover, Choice, Discover, Endpoint, Endpoints, HealthCheck, HostHeader, Proxy,
+        ProxySettings,
     },
 };
 
@@ -58,7 +62,7 @@ pub struct Upstream {
     tls: crate::client::TlsSettings,
     pub(super) layers: Layers,
     mistakes: Vec<String>,
-    built: Arc<OnceLock<Result<Ready, BuildError>>>,
+    built: Arc<OnceLock<Result<Built, BuildError>>>,
 }
 
 #[derive(Clone)]
@@ -67,6 +71,14 @@ enum Target {
     Http(Vec<Endpoint>),
     Discover(Arc<dyn AnyDiscover>),
     Service(Next),
+}
+
+/// What settings became.
+#[derive(Clone)]
+struct Built {
+    ready: Ready,
+    /// Unless it is a service.
+    live: Option<Arc<Endpoints>>,
 }
 
 /// An upstream that is ready for requests, without a name at first.
@@ -323,9 +335,26 @@ impl Upstream {
         self
     }
 
+    /// Tells how the endpoints are. It stands for this upstream and its clones as they are now: one whose settings are changed
+    /// afterwards has endpoints of its own.
+    pub fn handle(&self) -> UpstreamHandle {
+        UpstreamHandle(self.clone())
+    }
+
     /// Checks the settings, once, and makes the service.
     pub(super) fn ready(&self) -> Result<Ready, BuildError> {
-        self.built.get_or_init(|| self.build()).clone()
+        Ok(self.built()?.ready.clone())
+    }
+
+    fn built(&self) -> Result<&Built, BuildError> {
+        let built = self.built.get_or_init(|| {
+            let built = self.build()?;
+            if let Some(live) = &built.live {
+                live.attend();
+            }
+            Ok(built)
+        });
+        built.as_ref().map_err(Clone::clone)
     }
 }
 

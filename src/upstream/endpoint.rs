@@ -87,6 +87,26 @@ macro_rules! from_url {
 }
 from_url!(&str, String, &String);
 
+/// How an endpoint is; see [`UpstreamHandle`](crate::UpstreamHandle).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointStatus {
+    /// Its URL, and where it is if that is somewhere else.
+    pub url: String,
+    /// Its weight.
+    pub weight: u32,
+    /// Its requests under way, to the end of their answers' bodies.
+    pub in_flight: usize,
+    /// The last attempt to open a connection failed, and none has succeeded since.
+    pub is_unreached: bool,
+    /// What its [probes](crate::HealthCheck) found; `None` when there was none yet.
+    pub is_healthy: Option<bool>,
+    /// It is [ejected](crate::OutlierEjection) for now.
+    pub is_ejected: bool,
+    /// How often it was ejected.
+    pub ejections: u64,
+}
+
 /// What it takes to open connections to the endpoints of an upstream.
 #[derive(Clone)]
 pub(crate) struct Factory {

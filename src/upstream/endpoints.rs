@@ -17,7 +17,7 @@ use super::{
     background::Background,
     balance::{Ask, Balance, FULL, Field, Picker, Policy, Seen},
     discover::{self, AnyDiscover},
-    endpoint::{Factory, Health, LiveEndpoint},
+    endpoint::{EndpointStatus, Factory, Health, LiveEndpoint},
     outlier::Ejection,
 };
 use crate::{
@@ -250,6 +250,28 @@ impl Endpoints {
             .iter()
             .map(|member| member.live.clone())
             .collect()
+    }
+
+    /// How they are.
+    pub(crate) fn status(&self) -> Vec<EndpointStatus> {
+        let now = clock::now();
+        let members = self.lock();
+        let status = |member: &Member| {
+            let live = &member.live;
+            EndpointStatus {
+                url: live.label.to_string(),
+                weight: member.weight,
+                in_flight: live.client.in_flight(),
+                is_unreached: live.client.is_unreached(),
+                is_healthy: match live.health() {
+                    Health::Unknown => None,
+                    health => Some(health == Health::Healthy),
+                },
+                is_ejected: member.ejection.end(now).is_some(),
+                ejections: member.ejection.total(),
+            }
+        };
+        members.iter().map(status).collect()
     }
 
     /// An endpoint for a request, which counts there from now on; and whether there are others.

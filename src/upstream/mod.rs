@@ -22,8 +22,8 @@ mod tunnel;
 mod upgrade;
 mod via;
 
-pub use endpoint::Endpoint;
 pub(crate) use endpoint::Factory;
+pub use endpoint::{Endpoint, EndpointStatus};
 pub(crate) use endpoints::{Choice, Endpoints};
 pub(crate) use forwarded::Facts as ForwardFacts;
 pub use forwarded::{Action, ForwardHeaders};

@@ -243,7 +243,9 @@ impl Tally {
 /// Whether an endpoint is ejected, and how often it was.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ejection {
+    /// In a row, as far as they are not forgotten.
     times: u32,
+    total: u64,
     until: Option<Instant>,
 }
 
@@ -258,10 +260,15 @@ impl Ejection {
                 .saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX));
         }
         self.times = self.times.saturating_add(1);
+        self.total += 1;
         let time = settings.base.saturating_mul(self.times).min(settings.most);
         // A time without end.
         let far = now + Duration::from_secs(86_400 * 365);
         self.until = Some(now.checked_add(time).unwrap_or(far));
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.total
     }
 
     /// When it comes back, if it is ejected now.

@@ -48,11 +48,9 @@ async fn whatever_way_it_fails() {
         (Mode::Status(501), false),
     ] {
         let backends = Backend::three().await;
-        let gateway = serve(one_route(
-            Route::new("/{*rest}"),
-            upstream(&backends, ejecting()),
-        ))
-        .await;
+        let upstream = upstream(&backends, ejecting());
+        let handle = upstream.handle();
+        let gateway = serve(one_route(Route::new("/{*rest}"), upstream)).await;
         backends[1].set(mode);
         let mut failed = 0;
         for _ in 0..30 {
@@ -60,6 +58,10 @@ async fn whatever_way_it_fails() {
         }
         let expected = if is_ejected { 3 } else { 10 };
         assert_eq!(failed, expected, "{mode:?}");
+        let status = handle.endpoints();
+        let ejected = [0, 1, 2].map(|at| (status[at].is_ejected, status[at].ejections));
+        assert_eq!(ejected[1], (is_ejected, u64::from(is_ejected)), "{mode:?}");
+        assert_eq!([ejected[0], ejected[2]], [(false, 0); 2], "{mode:?}");
         // A request without a body may be sent again when the connection was to blame.
         assert!(
             backends[1].taken() <= 2 * expected,

@@ -15,11 +15,14 @@ fn check() -> HealthCheck {
         .timeout(Duration::from_millis(200))
 }
 
-fn gateway(backends: &[Backend], check: HealthCheck) -> Gateway {
-    let upstream = Upstream::http(backends)
+fn upstream(backends: &[Backend], check: HealthCheck) -> Upstream {
+    Upstream::http(backends)
         .balance(Balance::round_robin())
-        .health_check(check);
-    one_route(Route::new("/{*rest}"), upstream)
+        .health_check(check)
+}
+
+fn gateway(backends: &[Backend], check: HealthCheck) -> Gateway {
+    one_route(Route::new("/{*rest}"), upstream(backends, check))
 }
 
 #[tokio::test]
@@ -33,7 +36,9 @@ async fn one_that_is_not_well_gets_no_requests_until_it_is() {
     ] {
         let backends = Backend::three().await;
         // It begins before the first request.
-        let gateway = gateway(&backends, check());
+        let upstream = upstream(&backends, check());
+        let handle = upstream.handle();
+        let gateway = one_route(Route::new("/{*rest}"), upstream);
         until("each was asked", async || {
             backends.iter().all(|backend| backend.probes() > 1)
         })
@@ -54,6 +59,8 @@ async fn one_that_is_not_well_gets_no_requests_until_it_is() {
             );
         }
         assert_eq!(backends[1].taken(), taken, "{mode:?}");
+        let healthy: Vec<_> = handle.endpoints().iter().map(|at| at.is_healthy).collect();
+        assert_eq!(healthy, [Some(true), Some(false), Some(true)], "{mode:?}");
         backends[1].set(Mode::Status(204));
         until("it is used again", async || {
             send(gateway, request("GET", "/")).await;

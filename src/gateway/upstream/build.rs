@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Ready, Target, Upstream};
+use super::{Built, Ready, Target, Upstream};
 use crate::{
     authority::HostPort,
     gateway::{BuildError, Next, in_process::InProcess},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Upstream {
-    pub(super) fn build(&self) -> Result<Ready, BuildError> {
+    pub(super) fn build(&self) -> Result<Built, BuildError> {
         let mut mistakes = self.mistakes.clone();
         if let HostHeader::Fixed(host) = &self.settings.host
             && !host
@@ -22,7 +22,7 @@ impl Upstream {
                 String::from_utf8_lossy(host.as_bytes())
             ));
         }
-        let ready = match &self.target {
+        let (ready, live) = match &self.target {
             Target::Service(service) => {
                 let mut useless = Vec::new();
                 #[cfg(feature = "tls")]
@@ -33,24 +33,29 @@ impl Upstream {
                 mistakes.extend(useless.iter().map(|what| {
                     format!("there are settings for {what}, but it is a service in this process")
                 }));
-                Ready::InProcess(InProcess {
+                let ready = Ready::InProcess(InProcess {
                     name: None,
                     service: service.clone(),
                     timeout: self.settings.timeout,
-                })
+                });
+                (ready, None)
             }
             Target::Http(_) | Target::Discover(_) => {
-                Ready::Proxy(Proxy::new(self.live(&mut mistakes), self.settings.clone()))
+                let live = self.live(&mut mistakes);
+                let proxy = Proxy::new(live.clone(), self.settings.clone());
+                (Ready::Proxy(proxy), Some(live))
             }
         };
         if !mistakes.is_empty() {
             return Err(BuildError::new(mistakes));
         }
-        if self.layers.is_empty() {
-            return Ok(ready);
-        }
-        let leaf = Next::from_fn(move |request| ready.call(request));
-        Ok(Ready::Layered(self.layers.around(leaf)))
+        let ready = if self.layers.is_empty() {
+            ready
+        } else {
+            let leaf = Next::from_fn(move |request| ready.call(request));
+            Ready::Layered(self.layers.around(leaf))
+        };
+        Ok(Built { ready, live })
     }
 
     /// The endpoints, with connections of their own.
@@ -110,9 +115,6 @@ impl Upstream {
         ));
         if !has_source && let Err(wrong) = live.set(wanted) {
             mistakes.extend(wrong);
-        }
-        if mistakes.is_empty() {
-            live.attend();
         }
         live
     }
