@@ -68,6 +68,7 @@ mod path;
 mod problem;
 mod random;
 
+pub mod deadline;
 mod gateway;
 pub mod observe;
 pub mod routing;
@@ -75,6 +76,7 @@ mod upstream;
 
 pub use body::Body;
 pub use context::{Params, RequestContext};
+pub use deadline::DeadlineLayer;
 pub use error::{BoxError, Error, ErrorKind, Origin, Rejection};
 pub use gateway::{
     BuildError, Gateway, GatewayBuilder, GatewayFuture, Next, NextFuture, Route, Upstream,
