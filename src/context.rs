@@ -41,6 +41,7 @@ pub struct RequestContext {
     pub(crate) deadline: Option<Instant>,
     pub(crate) upgrade: Option<Arc<str>>,
     pub(crate) record: Option<Arc<Record>>,
+    pub(crate) tried: Option<Arc<Tried>>,
     /// The hop-by-hop fields and whatever only the gateway may say are gone, and the path is canonical.
     pub(crate) is_admitted: bool,
 }
@@ -196,6 +197,32 @@ impl Params {
 /// How the request fares, for the log: filled in by whoever knows. Exists only when somebody observes.
 #[derive(Debug, Default)]
 pub(crate) struct Record(Mutex<Notes>);
+
+/// The endpoints that a request has been to, each by its own number. Exists only for a request that may be sent again, and
+/// is shared by all its tries.
+#[derive(Debug, Default)]
+pub(crate) struct Tried(Mutex<SmallVec<[usize; 3]>>);
+
+impl Tried {
+    pub(crate) fn add(&self, endpoint: usize) {
+        let mut tried = self.lock();
+        if !tried.contains(&endpoint) {
+            tried.push(endpoint);
+        }
+    }
+
+    pub(crate) fn has(&self, endpoint: usize) -> bool {
+        self.lock().contains(&endpoint)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SmallVec<[usize; 3]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What a [`Record`] holds.
 #[derive(Clone, Debug, Default)]

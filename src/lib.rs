@@ -71,6 +71,7 @@ mod random;
 pub mod deadline;
 mod gateway;
 pub mod observe;
+pub mod retry;
 pub mod routing;
 mod upstream;
 
@@ -85,6 +86,7 @@ pub use gateway::{
 pub use observe::ObserveLayer;
 pub use path::PathPolicy;
 pub use problem::Problem;
+pub use retry::RetryLayer;
 pub use routing::{HeaderMatch, QueryMatch, StickyKey};
 pub use upstream::{Action as ForwardAction, ForwardHeaders, HostHeader};
 

@@ -60,7 +60,7 @@ impl DeadlineLayer {
     /// that is there already, from whomever, can only make it less; one that can not be read is removed. May be called for
     /// several headers. Default: none.
     ///
-    /// Inside of what sends a request again, so that each try is told what is left of it.
+    /// Inside of what [retries](crate::RetryLayer), so that each try is told what is left of it.
     pub fn propagate(mut self, header: DeadlineHeader) -> Self {
         self.propagate.push(header);
         self

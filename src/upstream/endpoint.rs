@@ -6,6 +6,7 @@ use http::HeaderValue;
 
 use crate::{
     client::{Address, Client},
+    context::Tried,
     random,
 };
 
@@ -19,6 +20,11 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
+    /// Its number among all endpoints of all backends: clones have the same.
+    pub(crate) fn id(&self) -> usize {
+        self.label.as_ptr().addr()
+    }
+
     fn load(&self) -> Load {
         Load {
             unreached: self.client.is_unreached(),
@@ -31,7 +37,7 @@ impl Endpoint {
 ///
 /// One that could not be reached has nothing in flight, and would draw all requests to itself: it comes after every
 /// other one, until it is reached. To find out, one draw in 16 takes it for any other, if nothing is under way to it.
-pub(crate) fn pick(endpoints: &[Endpoint]) -> Option<usize> {
+fn pick(endpoints: &[Endpoint]) -> Option<usize> {
     match endpoints.len() {
         0 => None,
         1 => Some(0),
@@ -39,10 +45,30 @@ pub(crate) fn pick(endpoints: &[Endpoint]) -> Option<usize> {
     }
 }
 
-/// The best of those that have not been tried.
-pub(crate) fn pick_other(endpoints: &[Endpoint], tried: &[usize]) -> Option<usize> {
-    (0..endpoints.len())
-        .filter(|at| !tried.contains(at))
+/// The choice for a request that may have been sent before: one that it has not been to, if there is one. It is noted.
+pub(crate) fn pick_for(endpoints: &[Endpoint], tried: Option<&Tried>) -> Option<usize> {
+    let Some(tried) = tried else {
+        return pick(endpoints);
+    };
+    let other = match tried.is_empty() {
+        true => None,
+        false => pick_other(endpoints, |at| tried.has(endpoints[at].id())),
+    };
+    let chosen = other.or_else(|| pick(endpoints))?;
+    tried.add(endpoints[chosen].id());
+    Some(chosen)
+}
+
+/// The best of those that have not been tried; of several any one.
+pub(crate) fn pick_other(
+    endpoints: &[Endpoint],
+    is_tried: impl Fn(usize) -> bool,
+) -> Option<usize> {
+    let count = endpoints.len();
+    let start = random::next_u64() as usize % count.max(1);
+    (0..count)
+        .map(|at| (start + at) % count)
+        .filter(|at| !is_tried(*at))
         .min_by_key(|at| endpoints[*at].load())
 }
 

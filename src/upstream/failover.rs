@@ -7,7 +7,7 @@ use http::{HeaderValue, header};
 use super::{Endpoint, HostHeader, endpoint::pick_other, proxy::Inner};
 use crate::{
     client::{Answer, Limits, Outgoing, Unanswered},
-    context::Record,
+    context::{Record, Tried},
     error::{Error, ErrorKind},
 };
 
@@ -18,6 +18,7 @@ pub(super) type Detour = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Se
 pub(super) struct Spare {
     pub(super) backend: Arc<Inner>,
     pub(super) record: Option<Arc<Record>>,
+    pub(super) tried: Option<Arc<Tried>>,
     /// The endpoint that was chosen first.
     pub(super) chosen: usize,
     /// The request asks for another protocol.
@@ -42,7 +43,7 @@ impl Spare {
         } = &*self.backend;
         let mut last = &endpoints[self.chosen];
         let mut tried = vec![self.chosen];
-        while let Some(at) = pick_other(endpoints, &tried) {
+        while let Some(at) = pick_other(endpoints, |at| tried.contains(&at)) {
             let next = &endpoints[at];
             let (mut outgoing, limits) = *unsent;
             redirect(&mut outgoing, &settings.host, last, next)?;
@@ -50,6 +51,9 @@ impl Spare {
                 let mut notes = record.lock();
                 notes.endpoint = Some(next.label.clone());
                 notes.tries += 1;
+            }
+            if let Some(all) = &self.tried {
+                all.add(next.id());
             }
             let client = match self.switches {
                 true => next.client.for_upgrades(),

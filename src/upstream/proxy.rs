@@ -17,7 +17,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::{
     Endpoint, OwnedHeaders,
-    endpoint::pick,
+    endpoint::pick_for,
     expect,
     failover::{Detour, Spare},
     join_cookies, restore_upgrade, strip_request, strip_response, tunnel, upgrade,
@@ -132,7 +132,8 @@ impl Proxy {
             let owned = OwnedHeaders::new();
             admit(&mut parts.headers, parts.version, &owned, &mut context);
         }
-        let chosen = pick(endpoints).ok_or(ErrorKind::NoEndpoint)?;
+        let tried = context.tried.take();
+        let chosen = pick_for(endpoints, tried.as_deref()).ok_or(ErrorKind::NoEndpoint)?;
         let endpoint = &endpoints[chosen];
         context.record(|notes| notes.try_at(self.name.as_ref(), Some(&endpoint.label)));
 
@@ -199,6 +200,7 @@ impl Proxy {
         let spare = (endpoints.len() > 1).then(|| Spare {
             backend: self.inner.clone(),
             record: context.record,
+            tried,
             chosen,
             switches: switch.is_some(),
         });

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{mentions::Mentions, names::Names, source::Source};
 
 /// What decides, and does nothing else: tested by tables, properties and fuzzing, without a runtime.
-const CORES: [&str; 20] = [
+const CORES: [&str; 24] = [
     "authority",
     "client::address",
     "client::http1::decoder",
@@ -20,6 +20,10 @@ const CORES: [&str; 20] = [
     "observe::trace_context",
     "path",
     "problem",
+    "retry::backoff",
+    "retry::budget",
+    "retry::latencies",
+    "retry::policy",
     "routing",
     "upstream::forwarded",
     "upstream::hygiene",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{mentions::Mentions, names::Names, source::Source};
 
 /// The floor of each room. The rooms of the ground know each other.
-const FLOORS: [(&str, u8); 14] = [
+const FLOORS: [(&str, u8); 15] = [
     ("authority", 0),
     ("body", 0),
     ("clock", 0),
@@ -17,6 +17,7 @@ const FLOORS: [(&str, u8); 14] = [
     ("client", 1),
     ("deadline", 2),
     ("observe", 2),
+    ("retry", 2),
     ("routing", 2),
     ("upstream", 2),
     ("gateway", 3),
