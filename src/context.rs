@@ -292,6 +292,19 @@ mod tests {
     }
 
     #[test]
+    fn clones_share_where_a_request_has_been() {
+        let context = RequestContext {
+            tried: Some(Arc::default()),
+            ..RequestContext::new()
+        };
+        let (one, other) = (context.clone().tried.unwrap(), context.tried.unwrap());
+        assert!(one.is_empty());
+        [7, 8, 7].into_iter().for_each(|endpoint| one.add(endpoint));
+        assert!(other.has(7) && other.has(8) && !other.has(9) && !other.is_empty());
+        assert_eq!(other.lock().len(), 2);
+    }
+
+    #[test]
     fn a_deadline_only_gets_earlier() {
         let now = crate::clock::now();
         let mut context = RequestContext::new();

@@ -274,6 +274,10 @@ mod tests {
                 assert_eq!(again, [safe, any], "{kind:?}");
             }
         }
+        let mut eager = policy();
+        eager.statuses.push(StatusCode::PAYLOAD_TOO_LARGE);
+        let clients = Outcome::of_error(Some(&BodyTooLarge.into()));
+        assert_eq!(eager.again(true, clients), None, "whatever the status");
         let unsent = Error::new(Incomplete).with_retryable(true);
         assert_eq!(
             policy().again(false, Outcome::of_error(Some(&unsent))),

@@ -196,8 +196,7 @@ where
     pub(super) fn hedge(&mut self) {
         self.draft.hedge_at = None;
         let draft = &self.draft;
-        let may = self.count < draft.shared.settings.max_tries
-            && draft.is_in_time(clock::now())
+        let may = draft.is_in_time(clock::now())
             && draft.body.as_ref().is_none_or(Recording::is_complete)
             && draft.shared.pay();
         if may {

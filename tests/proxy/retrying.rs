@@ -11,7 +11,8 @@ use std::{
 };
 
 use http::{HeaderName, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body::Frame;
+use http_body_util::{Full, StreamBody};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_gateway::{
@@ -20,7 +21,9 @@ use tower_gateway::{
     retry::RetryLayer,
 };
 
-use crate::support::{Recorder, one_route, raw_backend, read_head, refusing, request, send, serve};
+use crate::support::{
+    Recorder, axum_backend, one_route, raw_backend, read_head, refusing, request, send, serve, text,
+};
 
 /// An endpoint that answers every request so, and counts them.
 async fn answering(status: u16) -> (Arc<AtomicUsize>, SocketAddr) {
@@ -108,6 +111,42 @@ async fn an_upload_that_broke_off_is_sent_again_from_its_beginning() {
         let asked = request("PUT", "/a").map(|_| Full::from(body.clone()));
         assert_eq!(send(gateway, asked).await.status(), 200);
         assert_eq!(recorder.take().body, body);
+    }
+    assert!(handle.counts().retries > 0);
+}
+
+/// The connection's own task may still hold the body of the try that was given up.
+#[cfg(feature = "http2")]
+#[tokio::test]
+async fn an_upload_over_http2_is_taken_over_whole() {
+    let silent = raw_backend(|_, mut stream| async move {
+        let mut taken = Vec::new();
+        let _ = stream.read_to_end(&mut taken).await;
+    })
+    .await;
+    let echo = axum::routing::put(|body: bytes::Bytes| async move { body });
+    let alive = axum_backend(axum::Router::new().route("/a", echo)).await;
+    let retry = RetryLayer::new()
+        .try_timeout(Duration::from_millis(200))
+        .budget_minimum(1_000);
+    let handle = retry.handle();
+    let upstream = Upstream::http(urls(&[silent, alive]))
+        .http2_only()
+        .layer(retry);
+    let gateway = serve(one_route(Route::new("/{*rest}"), upstream)).await;
+    let body: String = (0..6_000).map(|at| format!("{at:05}.")).collect();
+    for _ in 0..8 {
+        let frames = futures_util::stream::iter(
+            body.clone()
+                .into_bytes()
+                .chunks(1_000)
+                .map(|chunk| Ok::<_, Infallible>(Frame::data(bytes::Bytes::copy_from_slice(chunk))))
+                .collect::<Vec<_>>(),
+        );
+        let asked = request("PUT", "/a").map(|_| StreamBody::new(frames));
+        let answer = send(gateway, asked).await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(text(answer).await, body);
     }
     assert!(handle.counts().retries > 0);
 }

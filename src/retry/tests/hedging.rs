@@ -1,6 +1,6 @@
 //! A second try beside the first.
 
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
 use super::support::*;
 use crate::{body::Body, clock, error::ErrorKind, retry::RetryLayer};
@@ -168,4 +168,41 @@ async fn the_delay_is_measured() {
     let start = clock::now();
     both.layer(backend).oneshot(request("GET")).await.unwrap();
     assert_eq!((clock::now() - start).as_millis(), 3, "until more is known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_that_wins_does_not_make_the_next_ones_earlier() {
+    let backend = Backend::new([]);
+    let layer = RetryLayer::new().hedge_percentile(0.9).budget(1.0);
+    let service = layer.layer(backend.clone());
+    let mut took = Vec::new();
+    for at in 0..400 {
+        // From some moment on a fifth never answers: that is more than one in ten, so the percentile is later.
+        let is_stuck = at > 100 && at % 5 == 0;
+        if is_stuck {
+            backend.push(Never);
+            backend.push(Status(200));
+        } else {
+            backend.push(after(10 * MS, Status(200)));
+        }
+        let start = clock::now();
+        service.clone().oneshot(request("GET")).await.unwrap();
+        if is_stuck {
+            took.push((clock::now() - start).as_millis());
+        }
+    }
+    let (first, last) = (took[0], took[took.len() - 1]);
+    assert!((10..=13).contains(&first) && last > first, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loser_does_not_outlive_the_answer() {
+    let backend = Backend::new([Never]);
+    let layer = RetryLayer::new().hedge_after(10 * MS);
+    let mut service = layer.layer(backend.clone());
+    let ready = ServiceExt::<http::Request<Body>>::ready(&mut service).await;
+    let mut answer = Box::pin(ready.unwrap().call(request("GET")));
+    assert_eq!(answer.as_mut().await.unwrap().status(), 200);
+    assert_eq!(backend.dropped(), 1, "though the future is still there");
+    drop(answer);
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tower::{Layer, ServiceExt};
 
 use super::support::*;
@@ -87,6 +88,20 @@ async fn no_pause_goes_past_the_deadline() {
         given_up += usize::from(backend.count() < 3);
     }
     assert!(given_up > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_ends_too_late_is_the_end() {
+    let backend = Backend::always(Status(503));
+    let layer = RetryLayer::new().backoff(400 * MS, 400 * MS);
+    let asked = within(500 * MS, request("GET"));
+    let mut answer = Box::pin(layer.layer(backend.clone()).oneshot(asked));
+    assert!((&mut answer).now_or_never().is_none());
+    tokio::time::advance(600 * MS).await;
+    let answer = answer.await.unwrap();
+    let Rejection(error) = answer.extensions().get().unwrap();
+    assert_eq!((error.kind(), backend.count()), (ErrorKind::Deadline, 1));
+    assert_eq!(layer.handle().counts().retries, 0);
 }
 
 #[tokio::test(start_paused = true)]
