@@ -233,7 +233,20 @@ pub(crate) struct Notes {
     pub(crate) tries: u32,
 }
 
+/// The names of an upstream and of its endpoint.
+pub(crate) type Place = (Option<Arc<str>>, Option<Arc<str>>);
+
 impl Notes {
+    /// Where the request is.
+    pub(crate) fn place(&self) -> Place {
+        (self.upstream.clone(), self.endpoint.clone())
+    }
+
+    /// It turned out that the answer comes from here.
+    pub(crate) fn set_place(&mut self, place: Place) {
+        (self.upstream, self.endpoint) = place;
+    }
+
     /// The request is given to this upstream.
     pub(crate) fn go_to(&mut self, upstream: &Arc<str>) {
         self.upstream = Some(upstream.clone());

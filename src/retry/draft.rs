@@ -10,13 +10,16 @@ use http::{
 use http_body::Body as _;
 
 use super::{layer::Shared, replay::Recording};
-use crate::{body::Body, context::RequestContext};
+use crate::{
+    body::Body,
+    context::{Notes, RequestContext},
+};
 
 /// A request that may be sent again.
 pub(super) struct Draft {
     head: Parts,
     /// `None`: there is none.
-    pub(super) body: Option<Recording>,
+    body: Option<Recording>,
     /// Whether it may be sent again although it may have had its effect.
     pub(super) is_safe: bool,
     deadline: Option<Instant>,
@@ -74,6 +77,23 @@ impl Draft {
             hedge_at: hedge_delay.and_then(|delay| now.checked_add(delay)),
             shared: shared.clone(),
         })
+    }
+
+    /// Whether another try can send all of it.
+    pub(super) fn is_replayable(&self) -> bool {
+        self.body.as_ref().is_none_or(Recording::is_replayable)
+    }
+
+    /// Whether another try can send all of it while one is under way.
+    pub(super) fn is_complete(&self) -> bool {
+        self.body.as_ref().is_none_or(Recording::is_complete)
+    }
+
+    /// Looks at, or changes, what is known of how the request fares.
+    pub(super) fn record(&self, note: impl FnOnce(&mut Notes)) {
+        if let Some(context) = self.head.extensions.get::<RequestContext>() {
+            context.record(note);
+        }
     }
 
     /// Whether a try may begin at this moment.

@@ -189,7 +189,7 @@ impl RetryLayer {
     }
 
     /// Hedges: sends a second try, once, when the first has no answer after this time, and takes the first good answer; the other
-    /// try is dropped. Only requests with one of the [methods](Self::methods), whose body is there as a whole. A hedge is one
+    /// try is dropped, over HTTP/1.1 with its connection. Only requests with one of the [methods](Self::methods), whose body is there as a whole. A hedge is one
     /// of the tries and is paid for out of the budget. Default: no hedge.
     pub fn hedge_after(self, delay: Duration) -> Self {
         self.set(duration("hedge_after", delay), |settings| {

@@ -21,7 +21,7 @@
 //! for longer than it is worth to hold a client up.
 //!
 //! An [`Upstream`](crate::Upstream) inside sends each try to an endpoint that the earlier ones have not been to, if there is
-//! one.
+//! one: `Upstream::http(["http://10.0.0.1:8080", "http://10.0.0.2:8080"]).layer(RetryLayer::new())`.
 //!
 //! # The arithmetic of the budget
 //!
@@ -31,8 +31,8 @@
 //!
 //! # Memory
 //!
-//! A request whose body is small enough holds as many bytes as it has sent, until the head of its answer is there:
-//! at most [`replay_limit`](RetryLayer::replay_limit).
+//! Until the head of its answer is there, a request holds a copy of its own head, and as many bytes of its body as it has
+//! sent: at most [`replay_limit`](RetryLayer::replay_limit), and none when the body says that it is larger.
 //!
 //! ```
 //! use std::{convert::Infallible, sync::atomic::{AtomicU32, Ordering}, time::Duration};

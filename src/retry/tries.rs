@@ -10,8 +10,8 @@ use std::{
 use http::{Request, Response};
 use tower::{Service, ServiceExt, util::Oneshot};
 
-use super::{counts::Extra, draft::Draft, policy::Outcome, replay::Recording};
-use crate::{body::Body, client::Timer, clock, error::seen_in, random};
+use super::{counts::Extra, draft::Draft, policy::Outcome};
+use crate::{body::Body, client::Timer, clock, context::Place, error::seen_in, random};
 
 /// A request that may be sent again. Its first try is in the future's own hands; there is at most one other at a time.
 pub(super) struct Tries<S>
@@ -25,6 +25,8 @@ where
     /// How many of them were retries.
     retries: u32,
     second: Option<Second<S>>,
+    /// Where the first try is, when there is a hedge elsewhere.
+    first_place: Option<Place>,
     /// When the pause ends.
     retry_at: Option<Instant>,
     /// One for all that is waited for, made when there is something.
@@ -71,6 +73,7 @@ where
             count: 1,
             retries: 0,
             second: None,
+            first_place: None,
             retry_at: None,
             timer: Timer::new(),
         }
@@ -140,6 +143,11 @@ where
             if which == Which::Hedge {
                 shared.counts.hedges_won.fetch_add(1, Relaxed);
             }
+            if which == Which::First
+                && let Some(place) = self.first_place.take()
+            {
+                self.draft.record(|notes| notes.set_place(place));
+            }
             if let Some(latencies) = &shared.latencies
                 && which != Which::Retry
                 && self.draft.is_safe
@@ -165,12 +173,7 @@ where
         if retry_at.is_none() {
             return Some(ended);
         }
-        if !self
-            .draft
-            .body
-            .as_ref()
-            .is_none_or(Recording::is_replayable)
-        {
+        if !self.draft.is_replayable() {
             shared.counts.not_replayable.fetch_add(1, Relaxed);
             return Some(ended);
         }
@@ -196,10 +199,10 @@ where
     pub(super) fn hedge(&mut self) {
         self.draft.hedge_at = None;
         let draft = &self.draft;
-        let may = draft.is_in_time(clock::now())
-            && draft.body.as_ref().is_none_or(Recording::is_complete)
-            && draft.shared.pay();
+        let may = draft.is_in_time(clock::now()) && draft.is_complete() && draft.shared.pay();
         if may {
+            let place = &mut self.first_place;
+            draft.record(|notes| *place = Some(notes.place()));
             self.begin(true);
         }
     }

@@ -1,9 +1,21 @@
 //! A second try beside the first.
 
-use tower::{Layer, Service, ServiceExt};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use http::Response;
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 use super::support::*;
-use crate::{body::Body, clock, error::ErrorKind, retry::RetryLayer};
+use crate::{
+    body::Body,
+    clock,
+    context::{Record, RequestContext},
+    error::{Error, ErrorKind},
+    retry::RetryLayer,
+};
 
 #[tokio::test(start_paused = true)]
 async fn the_first_good_answer_wins_and_the_loser_is_dropped() {
@@ -205,4 +217,32 @@ async fn the_loser_does_not_outlive_the_answer() {
     assert_eq!(answer.as_mut().await.unwrap().status(), 200);
     assert_eq!(backend.dropped(), 1, "though the future is still there");
     drop(answer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_has_all_tries_and_where_the_answer_is_from() {
+    for (delays, from) in [([30, 90], "1"), ([90, 30], "2")] {
+        let tries = AtomicU32::new(0);
+        let service = service_fn(|request: http::Request<Body>| {
+            let at = tries.fetch_add(1, Ordering::SeqCst);
+            let context = request.extensions().get::<RequestContext>().unwrap();
+            let label = (at + 1).to_string().into();
+            context.record(|notes| notes.try_at(None, Some(&label)));
+            let delay = delays[at as usize] * MS;
+            async move {
+                tokio::time::sleep(delay).await;
+                Ok::<_, Error>(Response::new(Body::empty()))
+            }
+        });
+        let mut asked = request("GET");
+        let record = Arc::new(Record::default());
+        asked.extensions_mut().insert(RequestContext {
+            record: Some(record.clone()),
+            ..RequestContext::new()
+        });
+        let service = RetryLayer::new().hedge_after(10 * MS).layer(service);
+        service.oneshot(asked).await.unwrap();
+        let notes = record.lock();
+        assert_eq!((notes.tries, notes.endpoint.as_deref()), (2, Some(from)));
+    }
 }
