@@ -43,7 +43,14 @@ impl Spare {
         } = &*self.backend;
         let mut last = &endpoints[self.chosen];
         let mut tried = vec![self.chosen];
-        while let Some(at) = pick_other(endpoints, |at| tried.contains(&at)) {
+        let is_known = |at: usize| {
+            let all = self.tried.as_deref();
+            all.is_some_and(|all| all.has(endpoints[at].id()))
+        };
+        // First those that no earlier try has been to.
+        while let Some(at) = pick_other(endpoints, |at| tried.contains(&at) || is_known(at))
+            .or_else(|| pick_other(endpoints, |at| tried.contains(&at)))
+        {
             let next = &endpoints[at];
             let (mut outgoing, limits) = *unsent;
             redirect(&mut outgoing, &settings.host, last, next)?;

@@ -73,12 +73,12 @@ async fn an_endpoint_that_can_not_be_reached_is_not_asked_again_either() {
     let (_kept, gone) = refusing();
     let (count, bad) = answering(503).await;
     let (_, alive) = answering(200).await;
-    let retry = RetryLayer::new().budget(1.0).budget_minimum(1_000);
-    let upstream = Upstream::http(urls(&[gone, bad, alive])).layer(retry);
-    let gateway = serve(one_route(Route::new("/{*rest}"), upstream)).await;
-    for asked in 1..=30 {
+    for _ in 0..80 {
+        // A new gateway knows nothing of its endpoints.
+        let upstream = Upstream::http(urls(&[gone, bad, alive])).layer(RetryLayer::new());
+        let gateway = serve(one_route(Route::new("/{*rest}"), upstream)).await;
         assert_eq!(send(gateway, request("GET", "/a")).await.status(), 200);
-        assert!(count.load(Ordering::SeqCst) <= asked, "one is asked twice");
+        assert!(count.swap(0, Ordering::SeqCst) <= 1, "one is asked twice");
     }
 }
 
