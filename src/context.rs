@@ -41,6 +41,7 @@ pub struct RequestContext {
     pub(crate) deadline: Option<Instant>,
     pub(crate) upgrade: Option<Arc<str>>,
     pub(crate) record: Option<Arc<Record>>,
+    pub(crate) tried: Option<Arc<Tried>>,
     /// The hop-by-hop fields and whatever only the gateway may say are gone, and the path is canonical.
     pub(crate) is_admitted: bool,
 }
@@ -135,6 +136,7 @@ impl RequestContext {
         Self {
             deadline: None,
             record: None,
+            tried: None,
             upgrade: None,
             ..self.clone()
         }
@@ -208,6 +210,28 @@ impl Params {
 #[derive(Debug, Default)]
 pub(crate) struct Record(Mutex<Notes>);
 
+/// The endpoints that a request has been to, each by its own number. Exists only for a request that may be sent again, and
+/// is shared by all its tries.
+#[derive(Debug, Default)]
+pub(crate) struct Tried(Mutex<SmallVec<[u64; 3]>>);
+
+impl Tried {
+    pub(crate) fn add(&self, endpoint: u64) {
+        let mut tried = self.lock();
+        if !tried.contains(&endpoint) {
+            tried.push(endpoint);
+        }
+    }
+
+    pub(crate) fn all(&self) -> SmallVec<[u64; 3]> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SmallVec<[u64; 3]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What a [`Record`] holds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notes {
@@ -217,7 +241,20 @@ pub(crate) struct Notes {
     pub(crate) tries: u32,
 }
 
+/// The names of an upstream and of its endpoint.
+pub(crate) type Place = (Option<Arc<str>>, Option<Arc<str>>);
+
 impl Notes {
+    /// Where the request is.
+    pub(crate) fn place(&self) -> Place {
+        (self.upstream.clone(), self.endpoint.clone())
+    }
+
+    /// It turned out that the answer comes from here.
+    pub(crate) fn set_place(&mut self, place: Place) {
+        (self.upstream, self.endpoint) = place;
+    }
+
     /// The request is given to this upstream.
     pub(crate) fn go_to(&mut self, upstream: &Arc<str>) {
         self.upstream = Some(upstream.clone());
@@ -273,6 +310,18 @@ mod tests {
             assert_eq!(context.host(), Some(host));
         }
         assert_eq!(RequestContext::new().host(), None);
+    }
+
+    #[test]
+    fn clones_share_where_a_request_has_been() {
+        let context = RequestContext {
+            tried: Some(Arc::default()),
+            ..RequestContext::new()
+        };
+        let (one, other) = (context.clone().tried.unwrap(), context.tried.unwrap());
+        assert!(one.all().is_empty());
+        [7, 8, 7].into_iter().for_each(|endpoint| one.add(endpoint));
+        assert_eq!(other.all()[..], [7, 8]);
     }
 
     #[test]

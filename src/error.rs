@@ -13,7 +13,7 @@
 //! assert!(error.is_retryable());
 //! ```
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{any::Any, borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
@@ -227,6 +227,15 @@ impl Error {
 /// The crate's error among the causes of `error`: hyper wraps what a body of ours reports.
 pub(crate) fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
     causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// The crate's error in one of any type: itself, or among the causes of a boxed one.
+pub(crate) fn seen_in<E: 'static>(error: &E) -> Option<&Error> {
+    let any: &dyn Any = error;
+    any.downcast_ref::<Error>().or_else(|| {
+        let boxed = any.downcast_ref::<BoxError>()?;
+        find(boxed.as_ref())
+    })
 }
 
 /// The error, and what caused it.

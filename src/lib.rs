@@ -72,14 +72,17 @@ mod random;
 mod rendezvous;
 mod sticky;
 
+pub mod deadline;
 mod gateway;
 pub mod mirror;
 pub mod observe;
+pub mod retry;
 pub mod routing;
 mod upstream;
 
 pub use body::Body;
 pub use context::{Params, RequestContext};
+pub use deadline::DeadlineLayer;
 pub use error::{BoxError, Error, ErrorKind, Origin, Rejection};
 pub use gateway::{
     BuildError, Gateway, GatewayBuilder, GatewayFuture, Next, NextFuture, Route, Upstream,
@@ -89,6 +92,7 @@ pub use gateway::{
 pub use observe::ObserveLayer;
 pub use path::PathPolicy;
 pub use problem::Problem;
+pub use retry::RetryLayer;
 pub use routing::{HeaderMatch, QueryMatch};
 pub use sticky::StickyKey;
 pub use upstream::{

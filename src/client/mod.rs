@@ -34,6 +34,7 @@ pub(crate) use address::Address;
 pub(crate) use http1::{Answer, Switched};
 pub(crate) use resolve::Resolver;
 pub(crate) use send::{Outgoing, Unanswered};
+pub(crate) use timer::Timer;
 #[cfg(feature = "tls")]
 pub(crate) use tls::{Roots, Tls, TlsSettings};
 pub(crate) use watch::Limits;

@@ -7,7 +7,7 @@ use http::{HeaderValue, header};
 use super::{HostHeader, endpoint::LiveEndpoint, endpoints::Wish, proxy::Inner, score::Score};
 use crate::{
     client::{Answer, Limits, Outgoing, Unanswered},
-    context::Record,
+    context::{Record, Tried},
     error::{Error, ErrorKind},
 };
 
@@ -21,6 +21,8 @@ type Detoured = (Answer, Arc<LiveEndpoint>);
 pub(super) struct Spare {
     pub(super) backend: Arc<Inner>,
     pub(super) record: Option<Arc<Record>>,
+    /// Where earlier tries of the request have been.
+    pub(super) tried: Option<Arc<Tried>>,
     /// The endpoint that was chosen first.
     pub(super) chosen: Arc<LiveEndpoint>,
     /// The request asks for another protocol.
@@ -46,16 +48,24 @@ impl Spare {
         let mut last = self.chosen;
         let mut tried = vec![last.id];
         loop {
-            let wish = Wish {
-                tried: &tried,
-                ..Wish::default()
+            // First those that no earlier try has been to.
+            let mut known = self.tried.as_ref().map(|all| all.all()).unwrap_or_default();
+            known.extend_from_slice(&tried);
+            let another = [&known[..], &tried].into_iter().find_map(|tried_before| {
+                let wish = Wish {
+                    tried: tried_before,
+                    ..Wish::default()
+                };
+                let taken = endpoints.take(&wish).ok()?;
+                (!tried.contains(&taken.endpoint.id)).then_some(taken)
+            });
+            let Some(taken) = another else {
+                return Err(error);
             };
-            let (next, in_flight) = match endpoints.take(&wish) {
-                Ok(taken) if !tried.contains(&taken.endpoint.id) => {
-                    (taken.endpoint, taken.in_flight)
-                }
-                _ => return Err(error),
-            };
+            let (next, in_flight) = (taken.endpoint, taken.in_flight);
+            if let Some(all) = &self.tried {
+                all.add(next.id);
+            }
             let (mut outgoing, limits) = *unsent;
             redirect(&mut outgoing, &settings.host, &last, &next)?;
             if let Some(record) = &self.record {

@@ -157,21 +157,26 @@ impl Proxy {
             let owned = OwnedHeaders::new();
             admit(&mut parts.headers, parts.version, &owned, &mut context);
         }
+        let tried = context.tried.take();
         let key = endpoints
             .key()
             .and_then(|key| key.of(&parts.headers, Some(&context)));
         let affinity = endpoints.affinity();
         let token = affinity.and_then(|affinity| affinity.read(&parts.headers));
+        let met = tried.as_ref().map(|tried| tried.all()).unwrap_or_default();
         let taken = endpoints.take(&Wish {
             token,
             key: key.as_deref(),
-            tried: &[],
+            tried: &met,
         });
         let Taken {
             endpoint,
             in_flight,
             has_others,
         } = taken?;
+        if let Some(tried) = &tried {
+            tried.add(endpoint.id);
+        }
         context.record(|notes| notes.try_at(self.name.as_ref(), Some(&endpoint.label)));
 
         let bind = affinity.map(|_| Bind {
@@ -244,6 +249,7 @@ impl Proxy {
         let spare = has_others.then(|| Spare {
             backend: self.inner.clone(),
             record: context.record,
+            tried,
             chosen: endpoint.clone(),
             switches: switch.is_some(),
         });

@@ -33,6 +33,7 @@ mod order;
 mod own_layers;
 mod peers;
 mod pool;
+mod retrying;
 mod rewriting;
 mod router_layer;
 mod semantics;
