@@ -67,7 +67,6 @@ impl DeadlineLayer {
     }
 
     /// The settings that are not allowed, each with what is.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for whoever assembles layers"))]
     pub(crate) fn mistakes(&self) -> Vec<String> {
         self.mistakes.clone()
     }

@@ -117,6 +117,7 @@ fn assemble(
     if route.timeout.is_some_and(|limit| limit.is_zero()) {
         wrong("timeout is 0; leave it out for no limit".to_owned());
     }
+    route.guards.mistakes().into_iter().for_each(&mut wrong);
     let mut targets = Vec::new();
     if route.targets.is_empty() {
         wrong("it leads nowhere; name an upstream with `to`".to_owned());
@@ -197,11 +198,12 @@ fn assemble(
         rewriter,
         forward,
     });
-    let way = if route.layers.is_empty() {
+    let stages = route.stages();
+    let way = if stages.is_empty() {
         Way::Straight(target)
     } else {
         let last = Next::from_fn(move |request| target.call(request));
-        Way::Layered(route.layers.around(last))
+        Way::Layered(stages.around(last))
     };
     let ended = Ended {
         name: label.into(),

@@ -10,6 +10,7 @@ use super::{
     BuildError, Gateway, Next, Route, Upstream,
     assembly::Assembly,
     door::{Door, PeerOf, TlsOf, TrustedProxies},
+    guards::Guards,
     next::Layers,
     outer::Outer,
     pipeline::{Inside, Pipeline, Plan},
@@ -44,6 +45,7 @@ pub struct GatewayBuilder {
     name: Option<String>,
     assembly: Assembly,
     layers: Layers,
+    pub(super) guards: Guards,
     trusted: Vec<String>,
     reads_forwarded: bool,
     peer: Option<Box<PeerOf>>,
@@ -178,9 +180,11 @@ impl GatewayBuilder {
         let mut mistakes = Vec::new();
         let forward = self.forward.unwrap_or_default();
         let routes = self.assembly.routes(forward, &mut mistakes);
+        mistakes.extend(self.guards.mistakes());
+        let stages = self.guards.of_gateway(&self.layers);
         let plan = Plan {
             outer: &self.outer,
-            layers: &self.layers,
+            layers: &stages,
             assembly: &self.assembly,
         }
         .to_string();
@@ -200,10 +204,10 @@ impl GatewayBuilder {
             return Err(BuildError::new(mistakes));
         };
         let routes = Arc::new(routes);
-        let layers = (!self.layers.is_empty()).then(|| {
+        let layers = (!stages.is_empty()).then(|| {
             let routes = routes.clone();
             let dispatch = Next::from_fn(move |request| routes.dispatch(request));
-            self.layers.around(dispatch)
+            stages.around(dispatch)
         });
         let observe = self.observe.unwrap_or_default();
         let door =

@@ -6,6 +6,7 @@ mod body_limit;
 mod build_error;
 mod builder;
 mod door;
+mod guards;
 mod in_process;
 mod next;
 mod outer;

@@ -167,6 +167,25 @@ impl Layers {
         });
     }
 
+    /// One that was asked for.
+    pub(crate) fn add<L, B>(&mut self, layer: &Option<L>)
+    where
+        L: Layer<Next> + Clone + Send + Sync + 'static,
+        L::Service: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        <L::Service as Service<Request<Body>>>::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if let Some(layer) = layer {
+            self.push(layer.clone());
+        }
+    }
+
+    pub(crate) fn extend(&mut self, others: &Self) {
+        self.0.extend_from_slice(&others.0);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -11,6 +11,7 @@ use super::{
     assembly::Assembly,
     body_limit,
     door::Door,
+    guards::Guards,
     next::Layers,
     outer::Outer,
     routes::Routes,
@@ -179,6 +180,33 @@ impl Ready {
     }
 }
 
+impl Guards {
+    pub(crate) fn of_gateway(&self, own: &Layers) -> Layers {
+        let mut all = Layers::default();
+        all.add(&self.deadline);
+        all.extend(own);
+        all
+    }
+
+    pub(crate) fn of_route(&self, own: &Layers) -> Layers {
+        let mut all = Layers::default();
+        all.add(&self.deadline);
+        all.extend(own);
+        all.add(&self.retry);
+        all
+    }
+
+    /// What comes behind the retries is there for each try.
+    pub(crate) fn of_upstream(&self, own: &Layers) -> Layers {
+        let mut all = Layers::default();
+        all.extend(own);
+        all.add(&self.mirror);
+        all.add(&self.retry);
+        all.add(&self.deadline);
+        all
+    }
+}
+
 /// The order as text: a line for the door, one for each route, one for each upstream. What is not asked for is not there.
 pub(crate) struct Plan<'a> {
     pub(crate) outer: &'a Outer,
@@ -202,7 +230,7 @@ impl fmt::Display for Plan<'_> {
             if let Some(limit) = route.timeout {
                 write!(f, "timeout {limit:?} > ")?;
             }
-            through(route.layers.names(), f)?;
+            through(route.stages().names(), f)?;
             let is_split = route.targets.len() > 1;
             through(is_split.then_some("split"), f)?;
             through((!route.rewrite.is_empty()).then_some("rewrite"), f)?;
@@ -218,7 +246,7 @@ impl fmt::Display for Plan<'_> {
         }
         for (name, upstream) in &self.assembly.upstreams {
             write!(f, "upstream {name}: ")?;
-            through(upstream.layers.names(), f)?;
+            through(upstream.stages().names(), f)?;
             match upstream.endpoints() {
                 Some(endpoints) => {
                     write!(f, "Max-Forwards > endpoint > Host > connection to ")?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use tower::{Layer, Service};
 
-use super::{Next, next::Layers};
+use super::{Next, guards::Guards, next::Layers};
 use crate::{
     body::Body,
     error::BoxError,
@@ -48,6 +48,7 @@ pub struct Route {
     pub(crate) body_limit: Option<u64>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) layers: Layers,
+    pub(super) guards: Guards,
 }
 
 macro_rules! with_method {
@@ -77,6 +78,7 @@ impl Route {
             body_limit: None,
             timeout: None,
             layers: Layers::default(),
+            guards: Guards::default(),
         }
     }
 

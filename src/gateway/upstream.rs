@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 
 pub use handle::UpstreamHandle;
 
-use super::{BuildError, Next, NextFuture, in_process::InProcess, next::Layers};
+use super::{BuildError, Next, NextFuture, guards::Guards, in_process::InProcess, next::Layers};
 use crate::{
     body::Body,
     client::{ClientConfig, Protocol, Resolver},
@@ -61,6 +61,7 @@ pub struct Upstream {
     #[cfg(feature = "tls")]
     tls: crate::client::TlsSettings,
     pub(super) layers: Layers,
+    pub(super) guards: Guards,
     mistakes: Vec<String>,
     built: Arc<OnceLock<Result<Built, BuildError>>>,
 }
@@ -144,6 +145,7 @@ impl Upstream {
             #[cfg(feature = "tls")]
             tls: crate::client::TlsSettings::default(),
             layers: Layers::default(),
+            guards: Guards::default(),
             mistakes: Vec::new(),
             built: Arc::default(),
         }
@@ -321,7 +323,7 @@ impl Upstream {
     }
 
     /// Changes a setting. What was built with the old ones stays with the clones that use it.
-    fn set(mut self, change: impl FnOnce(&mut Self)) -> Self {
+    pub(super) fn set(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self.built = Arc::default();
         self

@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -55,6 +56,9 @@ pub(super) struct Tally {
 /// The other service, whatever its type.
 pub(super) trait Other: Send + Sync {
     fn send(&self, request: Request<Body>) -> Sent;
+
+    /// Why it will never be ready, if it says so.
+    fn failure(&self) -> Option<String>;
 }
 
 pub(super) type Sent = Pin<Box<dyn Future<Output = bool> + Send>>;
@@ -86,6 +90,17 @@ where
                 }
             }
         })
+    }
+
+    fn failure(&self) -> Option<String> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Err(error)) = self.0.clone().poll_ready(&mut cx) else {
+            return None;
+        };
+        let error = error.into();
+        let causes = std::iter::successors(error.source(), |error| error.source());
+        let deepest = causes.last().map(ToString::to_string);
+        Some(deepest.unwrap_or_else(|| error.to_string()))
     }
 }
 
@@ -150,6 +165,9 @@ impl MirrorLayer {
         }
         if self.max_in_flight == 0 {
             mistakes.push("mirror: max_in_flight is 0; it is at least 1".to_owned());
+        }
+        if let Some(failure) = self.other.failure() {
+            mistakes.push(format!("mirror: the other service fails: {failure}"));
         }
         mistakes
     }

@@ -222,6 +222,10 @@ fn wrong_settings_are_named() {
         (layer().share(f64::NAN), "NaN"),
         (layer().timeout(Duration::ZERO), "timeout"),
         (layer().max_in_flight(0), "max_in_flight"),
+        (
+            MirrorLayer::new(crate::Upstream::http(["ftp://a"])),
+            "`ftp://a` is not an endpoint",
+        ),
     ] {
         let mistakes = layer.mistakes();
         assert!(

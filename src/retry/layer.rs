@@ -216,7 +216,6 @@ impl RetryLayer {
     }
 
     /// The settings that are not allowed, each with what is.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for whoever assembles layers"))]
     pub(crate) fn mistakes(&self) -> Vec<String> {
         self.0.settings.mistakes.clone()
     }

@@ -9,6 +9,7 @@
 mod backend;
 mod discovery;
 mod ejection;
+mod guards;
 mod probes;
 mod sticking;
 #[path = "../proxy/support.rs"]

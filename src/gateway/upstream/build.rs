@@ -12,6 +12,7 @@ use crate::{
 impl Upstream {
     pub(super) fn build(&self) -> Result<Built, BuildError> {
         let mut mistakes = self.mistakes.clone();
+        mistakes.extend(self.guards.mistakes());
         if let HostHeader::Fixed(host) = &self.settings.host
             && !host
                 .to_str()
@@ -49,11 +50,12 @@ impl Upstream {
         if !mistakes.is_empty() {
             return Err(BuildError::new(mistakes));
         }
-        let ready = if self.layers.is_empty() {
+        let stages = self.stages();
+        let ready = if stages.is_empty() {
             ready
         } else {
             let leaf = Next::from_fn(move |request| ready.call(request));
-            Ready::Layered(self.layers.around(leaf))
+            Ready::Layered(stages.around(leaf))
         };
         Ok(Built { ready, live })
     }
