@@ -13,7 +13,7 @@
 //! assert!(error.is_retryable());
 //! ```
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{any::Any, borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
@@ -227,6 +227,15 @@ impl Error {
 /// The crate's error among the causes of `error`: hyper wraps what a body of ours reports.
 pub(crate) fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
     causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// The crate's error in an error of any type: it is ours, or a boxed one with ours among its causes.
+pub(crate) fn seen_in<E: 'static>(error: &E) -> Option<&Error> {
+    let error: &dyn Any = error;
+    match error.downcast_ref::<BoxError>() {
+        Some(boxed) => find(boxed.as_ref()),
+        None => error.downcast_ref(),
+    }
 }
 
 /// The error, and what caused it.

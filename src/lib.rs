@@ -69,6 +69,7 @@ mod problem;
 mod random;
 
 mod gateway;
+pub mod load;
 pub mod observe;
 pub mod routing;
 mod upstream;
@@ -80,6 +81,7 @@ pub use gateway::{
     BuildError, Gateway, GatewayBuilder, GatewayFuture, Next, NextFuture, Route, Upstream,
     router::{self, RouterLayer},
 };
+pub use load::ConcurrencyLimitLayer;
 pub use observe::ObserveLayer;
 pub use path::PathPolicy;
 pub use problem::Problem;

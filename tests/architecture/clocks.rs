@@ -5,13 +5,17 @@ use std::collections::BTreeSet;
 use crate::{mentions::Mentions, names::Names, source::Source};
 
 /// What decides, and does nothing else: tested by tables, properties and fuzzing, without a runtime.
-const CORES: [&str; 19] = [
+const CORES: [&str; 23] = [
     "authority",
     "client::address",
     "client::http1::decoder",
     "client::http1::head",
     "gateway::door::request",
     "gateway::door::trusted",
+    "load::adaptive",
+    "load::limit",
+    "load::priority",
+    "load::queue",
     "observe::hex",
     "observe::log::redact",
     "observe::log::text",
