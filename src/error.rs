@@ -231,11 +231,11 @@ pub(crate) fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&
 
 /// The crate's error in one of any type: itself, or among the causes of a boxed one.
 pub(crate) fn seen_in<E: 'static>(error: &E) -> Option<&Error> {
-    let any: &dyn Any = error;
-    any.downcast_ref::<Error>().or_else(|| {
-        let boxed = any.downcast_ref::<BoxError>()?;
-        find(boxed.as_ref())
-    })
+    let error: &dyn Any = error;
+    match error.downcast_ref::<BoxError>() {
+        Some(boxed) => find(boxed.as_ref()),
+        None => error.downcast_ref(),
+    }
 }
 
 /// The error, and what caused it.

@@ -74,6 +74,7 @@ mod sticky;
 
 pub mod deadline;
 mod gateway;
+pub mod load;
 pub mod mirror;
 pub mod observe;
 pub mod retry;
@@ -89,6 +90,7 @@ pub use gateway::{
     UpstreamHandle,
     router::{self, RouterLayer},
 };
+pub use load::ConcurrencyLimitLayer;
 pub use observe::ObserveLayer;
 pub use path::PathPolicy;
 pub use problem::Problem;

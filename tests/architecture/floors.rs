@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("client", 1),
     ("mirror", 2),
     ("deadline", 2),
+    ("load", 2),
     ("observe", 2),
     ("retry", 2),
     ("routing", 2),
