@@ -9,7 +9,6 @@
 //! assert!(Body::empty().is_end_stream());
 //! ```
 
-#[cfg(feature = "tracing")]
 mod watched;
 
 use std::{
@@ -23,7 +22,6 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-#[cfg(feature = "tracing")]
 pub(crate) use watched::{End, Witness};
 
 use crate::error::{BoxError, Error, ErrorKind};

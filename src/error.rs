@@ -13,7 +13,7 @@
 //! assert!(error.is_retryable());
 //! ```
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{any::Any, borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
@@ -229,8 +229,15 @@ pub(crate) fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
+/// The crate's error in an error of any type: it is one itself, or a [`BoxError`] with one among its causes.
+pub(crate) fn seen_in<E: 'static>(error: &E) -> Option<&Error> {
+    let any: &dyn Any = error;
+    any.downcast_ref()
+        .or_else(|| find(any.downcast_ref::<BoxError>()?.as_ref()))
+}
+
 /// The error, and what caused it.
-fn causes<'a>(
+pub(crate) fn causes<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| error.source())

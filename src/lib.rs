@@ -68,12 +68,14 @@ mod path;
 mod problem;
 mod random;
 
+pub mod breaker;
 mod gateway;
 pub mod observe;
 pub mod routing;
 mod upstream;
 
 pub use body::Body;
+pub use breaker::CircuitBreakerLayer;
 pub use context::{Params, RequestContext};
 pub use error::{BoxError, Error, ErrorKind, Origin, Rejection};
 pub use gateway::{

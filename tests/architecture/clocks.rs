@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use crate::{mentions::Mentions, names::Names, source::Source};
 
 /// What decides, and does nothing else: tested by tables, properties and fuzzing, without a runtime.
-const CORES: [&str; 19] = [
+const CORES: [&str; 20] = [
     "authority",
+    "breaker::circuit",
     "client::address",
     "client::http1::decoder",
     "client::http1::head",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{mentions::Mentions, names::Names, source::Source};
 
 /// The floor of each room. The rooms of the ground know each other.
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 14] = [
     ("authority", 0),
     ("body", 0),
     ("clock", 0),
@@ -15,6 +15,7 @@ const FLOORS: [(&str, u8); 13] = [
     ("problem", 0),
     ("random", 0),
     ("client", 1),
+    ("breaker", 2),
     ("observe", 2),
     ("routing", 2),
     ("upstream", 2),
