@@ -239,7 +239,7 @@ pub(crate) fn seen_in<E: 'static>(error: &E) -> Option<&Error> {
 }
 
 /// The error, and what caused it.
-fn causes<'a>(
+pub(crate) fn causes<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| error.source())

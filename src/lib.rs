@@ -72,6 +72,7 @@ mod random;
 mod rendezvous;
 mod sticky;
 
+pub mod breaker;
 pub mod deadline;
 mod gateway;
 pub mod load;
@@ -82,6 +83,7 @@ pub mod routing;
 mod upstream;
 
 pub use body::Body;
+pub use breaker::CircuitBreakerLayer;
 pub use context::{Params, RequestContext};
 pub use deadline::DeadlineLayer;
 pub use error::{BoxError, Error, ErrorKind, Origin, Rejection};

@@ -7,6 +7,7 @@ use crate::{mentions::Mentions, names::Names, source::Source};
 /// What decides, and does nothing else: tested by tables, properties and fuzzing, without a runtime.
 const CORES: &[&str] = &[
     "authority",
+    "breaker::circuit",
     "client::address",
     "client::http1::decoder",
     "client::http1::head",

@@ -21,6 +21,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("mirror", 2),
     ("deadline", 2),
     ("load", 2),
+    ("breaker", 2),
     ("observe", 2),
     ("retry", 2),
     ("routing", 2),
