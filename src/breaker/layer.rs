@@ -138,13 +138,6 @@ impl CircuitBreakerLayer {
     }
 
     /// What is wrong with the settings.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "for the gateway, which reports it when it is built"
-        )
-    )]
     pub(crate) fn mistakes(&self) -> Vec<String> {
         self.0.config.circuit.check().1
     }

@@ -1,7 +1,15 @@
 //! The protections of a gateway, a route and an upstream; where each stands is said in `pipeline.rs`.
 
-use super::{GatewayBuilder, Route, Upstream, next::Layers};
-use crate::{deadline::DeadlineLayer, mirror::MirrorLayer, retry::RetryLayer};
+use tower::Layer;
+
+use super::{GatewayBuilder, Next, Route, Upstream, next::Layers};
+use crate::{
+    breaker::CircuitBreakerLayer,
+    deadline::DeadlineLayer,
+    load::{ConcurrencyLimitLayer, Priority},
+    mirror::MirrorLayer,
+    retry::RetryLayer,
+};
 
 /// The protections that were asked for.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +17,25 @@ pub(crate) struct Guards {
     pub(crate) deadline: Option<DeadlineLayer>,
     pub(crate) mirror: Option<MirrorLayer>,
     pub(crate) retry: Option<RetryLayer>,
+    pub(crate) breaker: Option<CircuitBreakerLayer>,
+    pub(crate) limit: Option<ConcurrencyLimitLayer>,
+    pub(crate) priority: Option<PriorityLayer>,
+}
+
+/// Says how much a request matters, for the limits behind.
+#[derive(Clone, Debug)]
+pub(crate) struct PriorityLayer(Priority);
+
+impl Layer<Next> for PriorityLayer {
+    type Service = Next;
+
+    fn layer(&self, next: Next) -> Next {
+        let Self(priority) = *self;
+        Next::from_fn(move |mut request| {
+            request.extensions_mut().insert(priority);
+            next.send(request)
+        })
+    }
 }
 
 impl Guards {
@@ -18,6 +45,8 @@ impl Guards {
             self.deadline.as_ref().map(DeadlineLayer::mistakes),
             self.mirror.as_ref().map(MirrorLayer::mistakes),
             self.retry.as_ref().map(RetryLayer::mistakes),
+            self.breaker.as_ref().map(CircuitBreakerLayer::mistakes),
+            self.limit.as_ref().map(ConcurrencyLimitLayer::mistakes),
         ];
         all.into_iter().flatten().flatten().collect()
     }
@@ -34,6 +63,18 @@ impl Upstream {
     /// Default: off.
     pub fn retry(self, layer: RetryLayer) -> Self {
         self.set(|this| this.guards.retry = Some(layer))
+    }
+
+    /// Leaves the backend alone while it fails: 503 at once, or a fallback. Each try counts by itself. A layer is for one backend:
+    /// upstreams that are given clones of it have one circuit together. See [`breaker`](crate::breaker). Default: off.
+    pub fn circuit_breaker(self, layer: CircuitBreakerLayer) -> Self {
+        self.set(|this| this.guards.breaker = Some(layer))
+    }
+
+    /// Limits the requests in flight to the backend (a bulkhead); the others wait, or get 503. Each try has a permit of its
+    /// own. See [`load`](crate::load). Default: off.
+    pub fn concurrency_limit(self, layer: ConcurrencyLimitLayer) -> Self {
+        self.set(|this| this.guards.limit = Some(layer))
     }
 
     /// Sends copies of requests to another service, as they go to this one but for `Host` and what else belongs to the way
@@ -61,6 +102,28 @@ impl Route {
         self
     }
 
+    /// Answers at once while what the route leads to fails. See [`breaker`](crate::breaker), and
+    /// [`Upstream::circuit_breaker`], which all routes to a backend share. Default: off.
+    pub fn circuit_breaker(mut self, layer: CircuitBreakerLayer) -> Self {
+        self.guards.breaker = Some(layer);
+        self
+    }
+
+    /// Limits the requests in flight on the route (a bulkhead), so that it can not use up what others need; the others wait, or get
+    /// 503. See [`load`](crate::load). Default: off.
+    pub fn concurrency_limit(mut self, layer: ConcurrencyLimitLayer) -> Self {
+        self.guards.limit = Some(layer);
+        self
+    }
+
+    /// How much the route's requests matter to the concurrency limits of the route and its upstreams: what matters less is shed
+    /// first. The limit of a gateway stands before the match, and asks its own
+    /// [closure](ConcurrencyLimitLayer::priority). Default: what a layer before has said, [`Priority::Normal`] if none did.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.guards.priority = Some(PriorityLayer(priority));
+        self
+    }
+
     /// Holds requests to the time that their caller has left, or tells backends how much there is. See
     /// [`deadline`](crate::deadline). Default: off.
     pub fn deadline(mut self, layer: DeadlineLayer) -> Self {
@@ -70,6 +133,13 @@ impl Route {
 }
 
 impl GatewayBuilder {
+    /// Limits the requests in flight in the whole gateway, before the match; the others wait, or get 503. See
+    /// [`load`](crate::load). Default: off.
+    pub fn concurrency_limit(mut self, layer: ConcurrencyLimitLayer) -> Self {
+        self.guards.limit = Some(layer);
+        self
+    }
+
     /// Holds all requests to a time, or to what their caller has left. See [`deadline`](crate::deadline). Default: off.
     pub fn deadline(mut self, layer: DeadlineLayer) -> Self {
         self.guards.deadline = Some(layer);

@@ -184,6 +184,7 @@ impl Guards {
     pub(crate) fn of_gateway(&self, own: &Layers) -> Layers {
         let mut all = Layers::default();
         all.add(&self.deadline);
+        all.add(&self.limit);
         all.extend(own);
         all
     }
@@ -191,8 +192,11 @@ impl Guards {
     pub(crate) fn of_route(&self, own: &Layers) -> Layers {
         let mut all = Layers::default();
         all.add(&self.deadline);
+        all.add(&self.priority);
+        all.add(&self.limit);
         all.extend(own);
         all.add(&self.retry);
+        all.add(&self.breaker);
         all
     }
 
@@ -202,6 +206,8 @@ impl Guards {
         all.extend(own);
         all.add(&self.mirror);
         all.add(&self.retry);
+        all.add(&self.breaker);
+        all.add(&self.limit);
         all.add(&self.deadline);
         all
     }

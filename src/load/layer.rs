@@ -90,7 +90,6 @@ impl ConcurrencyLimitLayer {
     }
 
     /// What is wrong with the settings: each names the field and what is allowed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for `build` of the gateway"))]
     pub(crate) fn mistakes(&self) -> Vec<String> {
         self.settings.checked().1
     }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use http::HeaderName;
 use tower_gateway::{
-    Balance, Gateway, RetryLayer, Route, Upstream,
+    Balance, CircuitBreakerLayer, ConcurrencyLimitLayer, Gateway, RetryLayer, Route, Upstream,
+    breaker::CircuitState,
     deadline::{DeadlineHeader, DeadlineLayer},
+    load::Priority,
     mirror::MirrorLayer,
 };
 
@@ -133,19 +135,29 @@ async fn copies_go_to_another_backend_rewritten_and_unseen() {
 fn the_order_is_printed() {
     let upstream = Upstream::http(["http://a"])
         .deadline(DeadlineLayer::new().propagate(DeadlineHeader::grpc()))
+        .concurrency_limit(ConcurrencyLimitLayer::max(9))
+        .circuit_breaker(CircuitBreakerLayer::new())
         .retry(RetryLayer::new())
         .mirror(MirrorLayer::new(Upstream::http(["http://b"])));
     let gateway = Gateway::builder()
         .deadline(DeadlineLayer::new().honour(DeadlineHeader::grpc()))
         .upstream("a", upstream)
-        .route(Route::new("/").to("a").retry(RetryLayer::new()))
+        .concurrency_limit(ConcurrencyLimitLayer::max(9))
+        .route(
+            Route::new("/")
+                .to("a")
+                .circuit_breaker(CircuitBreakerLayer::new())
+                .retry(RetryLayer::new())
+                .concurrency_limit(ConcurrencyLimitLayer::max(9))
+                .priority(Priority::Critical),
+        )
         .build()
         .unwrap();
     let plan = gateway.pipeline().to_string();
     for part in [
-        "own headers > DeadlineLayer > match",
-        "route /: RetryLayer > upstream a",
-        "upstream a: MirrorLayer > RetryLayer > DeadlineLayer > Max-Forwards",
+        "own headers > DeadlineLayer > ConcurrencyLimitLayer > match",
+        "route /: PriorityLayer > ConcurrencyLimitLayer > RetryLayer > CircuitBreakerLayer > upstream a",
+        "upstream a: MirrorLayer > RetryLayer > CircuitBreakerLayer > ConcurrencyLimitLayer > DeadlineLayer > Max-Forwards",
     ] {
         assert!(plan.contains(part), "{part}\n{plan}");
     }
@@ -155,6 +167,8 @@ fn the_order_is_printed() {
 fn wrong_settings_are_mistakes_of_the_build() {
     let upstream = Upstream::http(["http://a"])
         .retry(RetryLayer::new().budget(f64::NAN))
+        .circuit_breaker(CircuitBreakerLayer::new().failure_rate(f64::NAN))
+        .concurrency_limit(ConcurrencyLimitLayer::max(0))
         .deadline(DeadlineLayer::new().timeout(Duration::ZERO))
         .mirror(MirrorLayer::new(Upstream::http(["ftp://b"])).share(2.0))
         .max_requests(0)
@@ -171,9 +185,11 @@ fn wrong_settings_are_mistakes_of_the_build() {
         .build()
         .unwrap_err();
     let mistakes: Vec<_> = error.mistakes().collect();
-    assert_eq!(mistakes.len(), 9, "{mistakes:#?}");
+    assert_eq!(mistakes.len(), 11, "{mistakes:#?}");
     for what in [
         "max_tries",
+        "failure",
+        "max 0",
         "budget",
         "timeout",
         "share",
@@ -186,4 +202,96 @@ fn wrong_settings_are_mistakes_of_the_build() {
             "{what}: {mistakes:#?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_backend_that_fails_is_left_alone_and_a_fallback_answers() {
+    let [main, other, _] = Backend::three().await;
+    main.set(Mode::Status(500));
+    for with_fallback in [false, true] {
+        let breaker = CircuitBreakerLayer::new().consecutive_failures(3);
+        let breaker = match with_fallback {
+            true => breaker.fallback(Upstream::http([&other])),
+            false => breaker,
+        };
+        let circuit = breaker.handle();
+        let upstream = Upstream::http([&main]).circuit_breaker(breaker);
+        let gateway = serve(one_route(Route::new("/{*rest}"), upstream)).await;
+        let before = main.taken();
+        for _ in 0..3 {
+            assert_eq!(send(gateway, request("GET", "/")).await.status(), 500);
+        }
+        assert_eq!(circuit.state(), CircuitState::Open);
+        for _ in 0..5 {
+            let response = send(gateway, request("GET", "/")).await;
+            if with_fallback {
+                assert_eq!(text(response).await, "b");
+            } else {
+                assert_eq!(response.status(), 503);
+                assert_eq!(response.headers()["retry-after"], "60");
+                assert_eq!(
+                    response.headers()["content-type"],
+                    "application/problem+json"
+                );
+            }
+        }
+        assert_eq!(main.taken(), before + 3, "not asked any more");
+        assert_eq!(circuit.figures().refused, 5);
+    }
+}
+
+#[tokio::test]
+async fn each_try_counts_for_the_circuit_and_an_open_one_is_not_tried_again() {
+    let [main, ..] = Backend::three().await;
+    main.set(Mode::Status(503));
+    let breaker = CircuitBreakerLayer::new().consecutive_failures(3);
+    let circuit = breaker.handle();
+    let upstream = Upstream::http([&main])
+        .circuit_breaker(breaker)
+        .retry(RetryLayer::new());
+    let gateway = serve(one_route(Route::new("/{*rest}"), upstream)).await;
+    assert_eq!(send(gateway, request("GET", "/")).await.status(), 503);
+    assert_eq!((main.taken(), circuit.state()), (3, CircuitState::Open));
+    assert_eq!(send(gateway, request("GET", "/")).await.status(), 503);
+    assert_eq!((main.taken(), circuit.figures().refused), (3, 1));
+}
+
+#[tokio::test]
+async fn a_bulkhead_keeps_what_other_routes_need_and_the_important_go_last() {
+    let [slow, fast, _] = Backend::three().await;
+    slow.set(Mode::Holds);
+    let limit = ConcurrencyLimitLayer::max(2);
+    let handle = limit.handle();
+    let gateway = Gateway::builder()
+        .upstream("slow", Upstream::http([&slow]).concurrency_limit(limit))
+        .upstream("fast", Upstream::http([&fast]))
+        .route(Route::new("/slow").to("slow"))
+        .route(Route::new("/vital").to("slow").priority(Priority::Critical))
+        .route(Route::new("/fast").to("fast"))
+        .build()
+        .unwrap();
+    let gateway = serve(gateway).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let response = send(gateway, request("GET", "/slow")).await;
+        assert_eq!(response.status(), 200, "its body is still to come");
+        held.push(response);
+    }
+    let shed = send(gateway, request("GET", "/slow")).await;
+    assert_eq!(
+        (shed.status().as_u16(), &shed.headers()["retry-after"]),
+        (503, &"1".parse().unwrap())
+    );
+    held.push(send(gateway, request("GET", "/vital")).await);
+    assert_eq!(held[2].status(), 200, "shed last");
+    assert_eq!(
+        text(send(gateway, request("GET", "/fast")).await).await,
+        "b"
+    );
+    assert_eq!(handle.in_flight(), 3);
+    slow.let_go();
+    for response in held {
+        assert_eq!(text(response).await, "held");
+    }
+    until("all permits are back", async || handle.in_flight() == 0).await;
 }
