@@ -74,25 +74,29 @@ fn core(criterion: &mut Criterion) {
                     call(black_box(&circuit), black_box(now), at, every);
                 });
             });
-            let done = Arc::new(AtomicBool::new(false));
-            let other = std::thread::spawn({
-                let (circuit, done) = (circuit.clone(), done.clone());
-                move || {
-                    let mut at = 0;
-                    while !done.load(Relaxed) {
+            // What a second thread costs by itself, and what it costs that it has the same circuit.
+            let own = Arc::new(Circuit::new(&settings, now));
+            for (with, others) in [("circuits", own), ("threads", circuit.clone())] {
+                let done = Arc::new(AtomicBool::new(false));
+                let other = std::thread::spawn({
+                    let done = done.clone();
+                    move || {
+                        let mut at = 0;
+                        while !done.load(Relaxed) {
+                            at += 1;
+                            call(black_box(&others), black_box(now), at, every);
+                        }
+                    }
+                });
+                group.bench_function(format!("{name}, {kind}, two {with}"), |bencher| {
+                    bencher.iter(|| {
                         at += 1;
                         call(black_box(&circuit), black_box(now), at, every);
-                    }
-                }
-            });
-            group.bench_function(format!("{name}, {kind}, two threads"), |bencher| {
-                bencher.iter(|| {
-                    at += 1;
-                    call(black_box(&circuit), black_box(now), at, every);
+                    });
                 });
-            });
-            done.store(true, Relaxed);
-            other.join().expect("the other thread");
+                done.store(true, Relaxed);
+                other.join().expect("the other thread");
+            }
         }
     }
     group.finish();

@@ -233,7 +233,7 @@ impl Circuit {
         if self.word().generation != generation {
             return Place::NONE;
         }
-        let place = self.window.record(generation, outcome, self.at(now));
+        let place = self.window.record(generation, outcome, || self.at(now));
         let is_row = self.add_to_row(generation, outcome.failed);
         if !outcome.is_good() {
             self.judge(generation, is_row, now);

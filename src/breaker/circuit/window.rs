@@ -49,11 +49,17 @@ impl Window {
         }
     }
 
-    /// Enters an outcome.
-    pub(super) fn record(&self, generation: u32, outcome: Outcome, at: u64) -> Place {
+    /// Enters an outcome. The time is worked out only where it matters.
+    #[inline]
+    pub(super) fn record(
+        &self,
+        generation: u32,
+        outcome: Outcome,
+        at: impl FnOnce() -> u64,
+    ) -> Place {
         match self {
             Self::Count(window) => window.record(generation, outcome),
-            Self::Time(window) => window.record(generation, outcome, at),
+            Self::Time(window) => window.record(generation, outcome, at()),
         }
     }
 
@@ -68,7 +74,7 @@ impl Window {
                 failed: true,
                 slow: false,
             };
-            self.record(generation, failure, at);
+            self.record(generation, failure, || at);
         }
     }
 
