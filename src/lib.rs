@@ -31,11 +31,14 @@
 //! | patterns, predicates, which route wins | [`routing`] |
 //! | templates | [`routing::Rewrite`] |
 //! | routing as a tower layer | [`router`] |
+//! | endpoints: balancing, health, discovery | [`Balance`], [`HealthCheck`], [`OutlierEjection`], [`Discover`], [`Affinity`] |
+//! | circuits, retries, deadlines, load, mirroring | [`breaker`], [`retry`], [`deadline`], [`load`], [`mirror`] |
 //! | status codes | [`ErrorKind`] |
 //! | request ids, trace context, the access log | [`observe`] |
 //! | layers of your own | [`Next`], [`RequestContext`], [`Problem`] |
 //!
-//! A recipe for each thing stands in the guide, `docs/GUIDE.md`.
+//! A recipe for each thing stands in the guide, `docs/GUIDE.md`, and how to stay up while backends do not in
+//! `docs/resilience.md`.
 //!
 //! # Features
 //!
@@ -114,3 +117,7 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/GUIDE.md")]
 struct Guide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/resilience.md")]
+struct Resilience;
