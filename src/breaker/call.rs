@@ -58,6 +58,9 @@ impl Call {
             Verdict::Failure => self.record(true, now),
             Verdict::Neither => {}
         }
+        if verdict == Verdict::Success && result.is_err() {
+            self.stage = Stage::Over;
+        }
         result.map(|response| {
             response.map(|body| match (verdict, Body::of_answer(body)) {
                 (Verdict::Success, body) => body.watched(self),

@@ -4,6 +4,7 @@
 //! state takes the lock.
 
 mod count;
+mod moment;
 mod probes;
 mod settings;
 mod state;
@@ -13,6 +14,7 @@ mod window;
 use std::time::{Duration, Instant};
 
 use self::{
+    moment::{End, ORIGIN, nanos},
     probes::{Probes, Verdict},
     settings::Rules,
     state::Word,
@@ -46,11 +48,6 @@ pub(crate) struct Circuit {
     window: Window,
     refused: sync::AtomicU64,
     locked: sync::Mutex<Locked>,
-}
-
-struct End {
-    until: sync::AtomicU64,
-    span: sync::AtomicU64,
 }
 
 /// What only changes with the state, or half-open.
@@ -170,7 +167,7 @@ impl Circuit {
         let mut locked = self.lock();
         if state == CircuitState::Closed {
             self.close(&mut locked);
-        } else {
+        } else if self.word().state != state {
             locked.counts = self.counts(&locked, now);
             self.enter(state, 0);
         }
@@ -387,41 +384,8 @@ impl Circuit {
         locked.unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Nanoseconds; [`ORIGIN`] is when the circuit was made.
     fn at(&self, now: Instant) -> u64 {
-        match now.checked_duration_since(self.origin) {
-            Some(since) => ORIGIN.saturating_add(nanos(since)),
-            None => ORIGIN.saturating_sub(nanos(self.origin.saturating_duration_since(now))),
-        }
-    }
-}
-
-impl End {
-    fn new() -> Self {
-        Self {
-            until: sync::AtomicU64::new(0),
-            span: sync::AtomicU64::new(0),
-        }
-    }
-
-    fn set(&self, at: u64, span: u64) {
-        // In this order: who sees the new end sees the new length too.
-        self.span.swap(span, AcqRel);
-        self.until.swap(at.saturating_add(span), AcqRel);
-    }
-
-    /// How many nanoseconds are left: never more than all of them, or a clock that went back would make it last longer.
-    fn left(&self, at: u64) -> u64 {
-        let until = self.until.load(Acquire);
-        let span = self.span.load(Acquire);
-        let left = until.saturating_sub(at);
-        if left > span {
-            let from_now = at.saturating_add(span);
-            let _ = self
-                .until
-                .compare_exchange(until, from_now, AcqRel, Relaxed);
-        }
-        left.min(span)
+        moment::at(now, self.origin)
     }
 }
 
@@ -432,12 +396,4 @@ impl Ticket {
             generation: word.generation,
         }
     }
-}
-
-/// Far from zero, so that a time before the circuit was made is a time as well.
-const ORIGIN: u64 = 1 << 62;
-
-fn nanos(duration: Duration) -> u64 {
-    let seconds = duration.as_secs().saturating_mul(1_000_000_000);
-    seconds.saturating_add(duration.subsec_nanos().into())
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    nanos,
+    moment::nanos,
     sync::{
         AtomicU64,
         Ordering::{AcqRel, Acquire, SeqCst},

@@ -375,3 +375,26 @@ async fn a_classification_sees_status_headers_and_time() {
     ask(&layer.layer(Backend::default()), 500).await;
     assert_eq!(handle.figures().calls, 0, "neither is not counted");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_error_may_well_be_a_success() {
+    let layer = small().classify(|_: &CallResult<'_>| Verdict::Success);
+    let backend = service_fn(|_: Request<Body>| async { Err::<Response<Body>, _>(7_u8) });
+    let answer = layer.layer(backend).oneshot(request(200, 0)).await;
+    assert_eq!(answer.unwrap_err(), 7);
+    let figures = layer.handle().figures();
+    assert_eq!((figures.calls, figures.failures), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_takes_it() {
+    let layer = small();
+    let upstream = crate::Upstream::service(Backend::default()).layer(layer.clone());
+    for status in [500; 10] {
+        let answer = upstream.clone().oneshot(request(status, 0)).await;
+        assert_eq!(answer.unwrap().status(), 500);
+    }
+    let refused = upstream.oneshot(request(200, 0)).await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(layer.handle().state(), CircuitState::Open);
+}

@@ -101,11 +101,18 @@ fn two_results_are_judged_together_and_once() {
 #[test]
 fn a_late_result_does_not_count_for_the_next_state() {
     let now = Instant::now();
-    // Clearing a time window takes many steps.
+    // In a ring of one both meet in one place. Clearing a time window takes many steps.
+    let one = WindowSize::Calls(1);
     let time = WindowSize::Time(Duration::from_secs(100));
-    for (window, interruptions) in [(CALLS, 3), (time, 1)] {
+    for (window, interruptions) in [(one, 3), (CALLS, 3), (time, 1)] {
         check(interruptions, move || {
-            let circuit = Arc::new(Circuit::new(&small(window), now));
+            let settings = Settings {
+                minimum_calls: None,
+                failure_rate: None,
+                consecutive_failures: Some(9),
+                ..small(window)
+            };
+            let circuit = Arc::new(Circuit::new(&settings, now));
             let late = ticket(&circuit, now).unwrap();
             let other = {
                 let circuit = circuit.clone();
@@ -118,6 +125,8 @@ fn a_late_result_does_not_count_for_the_next_state() {
             other.join().unwrap();
             let counts = circuit.figures(now).counts;
             assert_eq!((counts.calls, counts.failures), (1, 0));
+            circuit.record(present, BAD, now);
+            assert_eq!(circuit.figures(now).counts.failures, 1);
         });
     }
 }
