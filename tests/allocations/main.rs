@@ -1,4 +1,5 @@
-//! What nobody asked for is not allocated: a log that nobody reads, and a body that is announced and not there.
+//! What nobody asked for is not allocated: a log that nobody reads, a body that is announced and not there, a protection that
+//! has nothing to do.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,6 +9,7 @@
 
 mod announced;
 mod counting;
+mod guards;
 #[cfg(feature = "tracing")]
 mod silent;
 #[allow(dead_code, reason = "it is written for another test")]
