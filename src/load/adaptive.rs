@@ -31,8 +31,9 @@ pub(super) use gradient::Gradient;
 /// The baseline of the gradient is measured anew every [`probe_interval`](Self::probe_interval), because a backend may
 /// have become slower, or may have been overloaded when it was first measured: the limit is halved for two windows
 /// (those that were in flight go through in the first, the second is measured), again and again as long as that makes
-/// answers faster, and then goes back to where it was. It is also measured when a limit that was halved by latency did
-/// not make answers faster. Nothing is lowered for it while less than half of the limit is in use.
+/// answers faster, and then goes back to where it was. It is also measured when a limit that latency had halved did not
+/// make answers faster to match, and a tenth of the interval after a window that was a fifth faster than it. Nothing is
+/// lowered for it while at most half of the limit is in use.
 ///
 /// A window lasts twice the median time, at least [`window`](Self::window) and at most 10 seconds, and until it has 20
 /// answers.

@@ -57,7 +57,7 @@
 //!
 //! 503 with `Retry-After` and `application/problem+json`, and a [`Rejection`](crate::Rejection) with
 //! [`ErrorKind::Saturated`](crate::ErrorKind::Saturated) in its extensions. Also when its deadline passed while it waited:
-//! it was not 504, for no backend was too slow, nothing was sent, and another try is safe.
+//! not 504, for no backend was too slow, nothing was sent, and another try is safe.
 
 mod adaptive;
 mod handle;

@@ -14,7 +14,7 @@ pub(crate) struct Queue {
     places: Vec<Option<Waiter>>,
     free: Vec<u32>,
     lines: [Line; 3],
-    /// Since when someone has been waiting all the time.
+    /// Since when someone has been waiting all the time, if someone is.
     since: Option<Instant>,
     /// When the last permit was given to one who waited, or when the queue began.
     last: Option<Instant>,
@@ -197,9 +197,6 @@ impl Queue {
             None => self.lines[priority as usize].last = before,
         }
         self.lines[priority as usize].len -= 1;
-        if self.len() == 0 {
-            self.since = None;
-        }
         waker
     }
 

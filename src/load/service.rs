@@ -83,8 +83,9 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (priority, request) = self.shared.prioritise(request);
+    #[inline]
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let priority = self.shared.priority(&mut request);
         let stage = match self.shared.enter(priority, &request) {
             // A clone that has never been asked is asked, and the same one is called.
             Entrance::Admitted(permit) => Stage::call(self.inner.clone(), request, permit),
@@ -120,6 +121,7 @@ where
 {
     type Output = Result<Response<Body>, S::Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut stage = self.project().stage;
         loop {
@@ -181,12 +183,13 @@ where
     let Some(mut permit) = permit else {
         return answer.map(|response| response.map(Body::of_answer));
     };
-    permit.settle(outcome(&answer));
-    let response = answer?.map(Body::of_answer);
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(response);
-    }
-    Ok(response.map(|body| body.watched(permit)))
+    permit.settle(|| outcome(&answer));
+    let response = answer?;
+    let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    Ok(response.map(|body| match Body::of_answer(body) {
+        body if is_tunnel => body,
+        body => body.watched(permit),
+    }))
 }
 
 fn outcome<R, E: 'static>(answer: &Result<Response<R>, E>) -> Outcome {

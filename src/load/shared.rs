@@ -10,11 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::Request;
+use http::{Request, request::Parts};
 
 use super::{
     adaptive::{Control, Sample},
-    layer::{Bound, Settings},
+    layer::{Bound, PriorityOf, Settings},
     limit::{Entry, Limit},
     priority::Priority,
     queue::{Key, Turn},
@@ -81,16 +81,13 @@ impl Shared {
         })
     }
 
-    /// How much a request matters, and the request.
-    pub(super) fn prioritise<B>(&self, request: Request<B>) -> (Priority, Request<B>) {
-        let Some(priority_of) = &self.settings.priority else {
-            let given = request.extensions().get().copied();
-            return (given.unwrap_or_default(), request);
-        };
-        let (mut parts, body) = request.into_parts();
-        let priority = priority_of(&parts);
-        parts.extensions.insert(priority);
-        (priority, Request::from_parts(parts, body))
+    /// How much a request matters.
+    #[inline]
+    pub(super) fn priority<B>(&self, request: &mut Request<B>) -> Priority {
+        match &self.settings.priority {
+            None => request.extensions().get().copied().unwrap_or_default(),
+            Some(priority_of) => ask(priority_of, request),
+        }
     }
 
     pub(super) fn enter<B>(self: &Arc<Self>, priority: Priority, request: &Request<B>) -> Entrance {
@@ -164,15 +161,33 @@ impl Shared {
     }
 }
 
+/// Asks a closure, which wants to see the head and nothing else, and leaves what it says in the extensions.
+fn ask<B>(priority_of: &PriorityOf, request: &mut Request<B>) -> Priority {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    let swap = |request: &mut Request<B>, parts: &mut Parts| {
+        std::mem::swap(request.method_mut(), &mut parts.method);
+        std::mem::swap(request.uri_mut(), &mut parts.uri);
+        std::mem::swap(request.version_mut(), &mut parts.version);
+        std::mem::swap(request.headers_mut(), &mut parts.headers);
+        std::mem::swap(request.extensions_mut(), &mut parts.extensions);
+    };
+    swap(request, &mut parts);
+    let priority = priority_of(&parts);
+    swap(request, &mut parts);
+    request.extensions_mut().insert(priority);
+    priority
+}
+
 /// What the client of a request that is shed is told.
 const DETAIL: &str = "Too many requests at the moment";
 
 impl Permit {
     /// The request said this of the backend, or nothing.
-    pub(super) fn settle(&mut self, outcome: Outcome) {
+    #[inline]
+    pub(super) fn settle(&mut self, outcome: impl FnOnce() -> Outcome) {
         if let Some(trial) = self.trial.take() {
             let now = clock::now();
-            let sample = match outcome {
+            let sample = match outcome() {
                 Outcome::Good => Sample::Answer(now.saturating_duration_since(trial.since)),
                 Outcome::Overload => Sample::Drop,
                 Outcome::Nothing => return,

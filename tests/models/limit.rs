@@ -182,6 +182,28 @@ fn a_limit_that_grows_while_one_joins_the_queue_is_seen() {
 }
 
 #[test]
+fn nobody_overtakes_who_waits_for_a_permit_on_its_way() {
+    loom::model(|| {
+        let limit = limit(1, 8);
+        assert!(limit.try_acquire(Normal));
+        let Entry::Waiting(first) = enter(&limit, Normal) else {
+            panic!("it has to wait");
+        };
+        let releasing = {
+            let limit = limit.clone();
+            thread::spawn(move || limit.release(now))
+        };
+        let Entry::Waiting(second) = enter(&limit, Normal) else {
+            panic!("there is one before it");
+        };
+        releasing.join().unwrap();
+        limit.leave(first, false, now);
+        limit.leave(second, false, now);
+        is_back(&limit);
+    });
+}
+
+#[test]
 fn who_is_displaced_knows_and_the_other_one_gets_in() {
     check(|| {
         let limit = limit(1, 1);

@@ -195,6 +195,16 @@ fn who_would_be_too_late_does_not_wait() {
     assert!(enter(Critical, 31, 20), "nobody is before it");
     assert!(!enter(Critical, 150, 100), "there was none for 80 ms");
     assert!(enter(Critical, 261, 100));
+    let limit = Limit::new(1, 9, Duration::MAX);
+    assert!(limit.try_acquire(Normal));
+    let _keys = [0, 0, 0].map(|_| wait(&limit, Normal, start));
+    limit.release(|| start + ms(10));
+    limit.release(|| start + ms(40));
+    let wait = (10 * 3 + 30) / 4 * 2;
+    let late = start + ms(40 + wait);
+    let enter = |deadline| limit.enter(Normal, Some(deadline), start + ms(40));
+    assert!(matches!(enter(late), Entry::Shed), "it would be the second");
+    assert!(matches!(enter(late + ms(1)), Entry::Waiting(_)));
 }
 
 #[test]
