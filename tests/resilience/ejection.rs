@@ -3,11 +3,12 @@
 use std::{net::SocketAddr, time::Duration};
 
 use http_body_util::BodyExt;
+use tokio::io::AsyncWriteExt;
 use tower_gateway::{Balance, OutlierEjection, Route, Upstream};
 
 use crate::{
     backend::{Backend, Mode, until},
-    support::{connect, one_route, request, send, serve},
+    support::{connect, one_route, raw_backend, read_head, request, send, serve},
 };
 
 /// Takes turns, and ejects after three failures in a row, for ever.
@@ -146,4 +147,34 @@ async fn with_panic_off_nobody_is_asked() {
         let taken: usize = backends.iter().map(Backend::taken).sum();
         assert_eq!(taken, if panic { 10 } else { 9 });
     }
+}
+
+/// The server around the gateway knows the length, and does not ask for the end.
+#[tokio::test]
+async fn a_long_answer_counts_as_a_success() {
+    let [other, ..] = Backend::three().await;
+    let alternates = raw_backend(|_, mut stream| async move {
+        let long = format!(
+            "200 OK\r\ncontent-length: 300000\r\n\r\n{}",
+            "x".repeat(300_000)
+        );
+        let short = "500 X\r\ncontent-length: 0\r\n\r\n".to_owned();
+        for answer in [short, long].iter().cycle() {
+            read_head(&mut stream).await;
+            let answer = format!("HTTP/1.1 {answer}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let upstream = Upstream::http([other.url(), format!("http://{alternates}")])
+        .balance(Balance::round_robin())
+        .outlier_ejection(ejecting().consecutive_failures(2));
+    let handle = upstream.handle();
+    let gateway = serve(one_route(Route::new("/{*rest}"), upstream)).await;
+    let mut failed = 0;
+    for _ in 0..40 {
+        failed += usize::from(!get(gateway).await);
+    }
+    assert_eq!(failed, 10);
+    assert_eq!(handle.endpoints()[1].ejections, 0);
 }
