@@ -73,6 +73,7 @@ mod path;
 mod problem;
 mod random;
 mod rendezvous;
+mod service;
 mod sticky;
 
 pub mod breaker;

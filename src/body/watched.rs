@@ -17,13 +17,7 @@ pub(crate) enum End<'a> {
     /// All of it was passed on.
     Complete,
     /// It failed on its way.
-    Broken(
-        #[cfg_attr(
-            not(feature = "tracing"),
-            allow(dead_code, reason = "what it was is for logs")
-        )]
-        &'a Error,
-    ),
+    Broken(&'a Error),
     /// Nobody wanted the rest.
     Dropped,
 }

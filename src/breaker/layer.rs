@@ -11,7 +11,6 @@ use super::circuit::Settings;
 use super::{
     circuit::WindowSize,
     classify::Classify,
-    fallback::Fallback,
     handle::CircuitHandle,
     service::CircuitBreaker,
     shared::{Config, Shared},
@@ -19,6 +18,7 @@ use super::{
 use crate::{
     body::Body,
     error::{BoxError, Error},
+    service::AnyService,
 };
 
 /// Keeps calls from a backend that fails: see the [module](crate::breaker).
@@ -121,7 +121,7 @@ impl CircuitBreakerLayer {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        self.set(|config| config.fallback = Some(Fallback::new(service)))
+        self.set(|config| config.fallback = Some(AnyService::new(service)))
     }
 
     /// Answers with this while calls are refused: a [`fallback`](Self::fallback) that always says the same.

@@ -76,7 +76,6 @@
 mod call;
 mod circuit;
 mod classify;
-mod fallback;
 mod handle;
 mod layer;
 mod service;

@@ -13,11 +13,12 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Service, util::Oneshot};
 
-use super::{call::Call, circuit::Admission, fallback::Answer, shared::Shared};
+use super::{call::Call, circuit::Admission, shared::Shared};
 use crate::{
     body::Body,
     clock,
     error::{BoxError, Error, ErrorKind},
+    service::Reply,
 };
 
 /// The service that [`CircuitBreakerLayer`](super::CircuitBreakerLayer) makes. It is always ready: the service inside is
@@ -55,7 +56,7 @@ pin_project! {
     {
         // The order matters: what is inside ends before the next half-open call is let through.
         Inner { #[pin] answer: Oneshot<S, Request<B>>, call: Option<Call> },
-        Fallback { answer: Answer },
+        Fallback { reply: Reply },
         Refused { error: Option<Error> },
     }
 }
@@ -89,7 +90,7 @@ where
                 Way::Inner { answer, call }
             }
             (Admission::Refused(_), Some(fallback)) => Way::Fallback {
-                answer: fallback.answer(request.map(Body::new)),
+                reply: fallback.send(request.map(Body::new)),
             },
             (Admission::Refused(retry_after), None) => {
                 let error = Error::new(ErrorKind::CircuitOpen);
@@ -130,7 +131,10 @@ where
                     }
                 }
             }
-            WayProjection::Fallback { answer } => Poll::Ready(Ok(ready!(answer.as_mut().poll(cx)))),
+            WayProjection::Fallback { reply } => {
+                let answer = ready!(reply.as_mut().poll(cx));
+                Poll::Ready(Ok(answer.unwrap_or_else(Error::into_response)))
+            }
             WayProjection::Refused { error } => {
                 let error = error.take();
                 let error = error.unwrap_or_else(|| ErrorKind::CircuitOpen.into());

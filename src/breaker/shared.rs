@@ -14,16 +14,15 @@ use tokio::sync::watch;
 use super::{
     circuit::{Circuit, CircuitState, Settings},
     classify::{CallResult, Classify},
-    fallback::Fallback,
 };
-use crate::clock;
+use crate::{clock, service::AnyService};
 
 /// What was set.
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) circuit: Settings,
     pub(super) classify: Arc<dyn Classify>,
-    pub(super) fallback: Option<Fallback>,
+    pub(super) fallback: Option<AnyService>,
 }
 
 impl Default for Config {

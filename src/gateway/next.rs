@@ -10,11 +10,12 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, Service};
 
 use crate::{
     body::Body,
     error::{BoxError, Error},
+    service::{AnyService, Reply},
 };
 
 /// The rest of the way: the service that a layer of yours wraps. Always ready; clones share it.
@@ -22,16 +23,10 @@ use crate::{
 /// So readiness does not pass from one layer to the next. Layers that work by it, as load shedding around a concurrency
 /// limit, are given together: a `tower::ServiceBuilder` is a layer too.
 #[derive(Clone)]
-pub struct Next(Arc<dyn Erased>);
+pub struct Next(AnyService);
 
 /// The future of [`Next`]. Dropped before it is done, it ends the request to the backend.
 pub struct NextFuture(Reply);
-
-type Reply = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
-
-trait Erased: Send + Sync {
-    fn call(&self, request: Request<Body>) -> Reply;
-}
 
 impl Next {
     pub(crate) fn new<S, B>(service: S) -> Self
@@ -42,7 +37,7 @@ impl Next {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(Arc::new(Adapter(service)))
+        Self(AnyService::new(service))
     }
 
     /// What is always ready and needs no adapting, so that a request costs no box of its own.
@@ -50,44 +45,11 @@ impl Next {
     where
         F: Fn(Request<Body>) -> NextFuture + Send + Sync + 'static,
     {
-        Self(Arc::new(Handler(handle)))
+        Self(AnyService::from_fn(move |request| handle(request).0))
     }
 
     pub(crate) fn send(&self, request: Request<Body>) -> NextFuture {
-        NextFuture(self.0.call(request))
-    }
-}
-
-struct Adapter<S>(S);
-
-impl<S, B> Erased for Adapter<S>
-where
-    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    fn call(&self, request: Request<Body>) -> Reply {
-        // A clone that has never been asked is asked, and the same one is called.
-        let reply = self.0.clone().oneshot(request);
-        Box::pin(async move {
-            let response = reply
-                .await
-                .map_err(|error| Error::from_boxed(error.into()))?;
-            Ok(response.map(Body::of_answer))
-        })
-    }
-}
-
-struct Handler<F>(F);
-
-impl<F> Erased for Handler<F>
-where
-    F: Fn(Request<Body>) -> NextFuture + Send + Sync,
-{
-    fn call(&self, request: Request<Body>) -> Reply {
-        (self.0)(request).0
+        NextFuture(self.0.send(request))
     }
 }
 

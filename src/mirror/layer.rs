@@ -2,23 +2,20 @@
 
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, Service};
 
 use super::service::Mirror;
-use crate::{body::Body, error::BoxError};
+use crate::{body::Body, error::BoxError, service::AnyService};
 
 /// Sends copies of requests to another service; see the [module](crate::mirror). Clones share the copies under way, what was
 /// counted, and the other service, until a setting is changed.
@@ -39,7 +36,7 @@ pub struct MirrorLayer {
     pub(super) timeout: Duration,
     pub(super) max_in_flight: usize,
     pub(super) max_body: usize,
-    pub(super) other: Arc<dyn Other>,
+    other: AnyService,
     pub(super) tally: Arc<Tally>,
 }
 
@@ -51,57 +48,6 @@ pub(super) struct Tally {
     answered: AtomicU64,
     failed: AtomicU64,
     left_out: AtomicU64,
-}
-
-/// The other service, whatever its type.
-pub(super) trait Other: Send + Sync {
-    fn send(&self, request: Request<Body>) -> Sent;
-
-    /// Why it will never be ready, if it says so.
-    fn failure(&self) -> Option<String>;
-}
-
-pub(super) type Sent = Pin<Box<dyn Future<Output = bool> + Send>>;
-
-struct Adapter<S>(S);
-
-impl<S, B> Other for Adapter<S>
-where
-    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    fn send(&self, request: Request<Body>) -> Sent {
-        let answer = self.0.clone().oneshot(request);
-        Box::pin(async move {
-            let Ok(answer) = answer.await else {
-                return false;
-            };
-            let status = answer.status();
-            // Read, so that its connection can be used again.
-            let mut body = std::pin::pin!(answer.into_body());
-            loop {
-                match body.frame().await {
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) => return false,
-                    None => return !status.is_server_error(),
-                }
-            }
-        })
-    }
-
-    fn failure(&self) -> Option<String> {
-        let mut cx = Context::from_waker(Waker::noop());
-        let Poll::Ready(Err(error)) = self.0.clone().poll_ready(&mut cx) else {
-            return None;
-        };
-        let error = error.into();
-        let causes = std::iter::successors(error.source(), |error| error.source());
-        let deepest = causes.last().map(ToString::to_string);
-        Some(deepest.unwrap_or_else(|| error.to_string()))
-    }
 }
 
 impl MirrorLayer {
@@ -119,7 +65,7 @@ impl MirrorLayer {
             timeout: Duration::from_secs(10),
             max_in_flight: 100,
             max_body: 64 * 1024,
-            other: Arc::new(Adapter(other)),
+            other: AnyService::new(other),
             tally: Arc::default(),
         }
     }
@@ -206,7 +152,7 @@ impl MirrorLayer {
         let (other, limit) = (self.other.clone(), self.timeout);
         place.is_now(Fares::Sent);
         runtime.spawn(async move {
-            let answer = async { other.send(request).await };
+            let answer = answer(other, request);
             if let Ok(true) = tokio::time::timeout(limit, answer).await {
                 place.is_now(Fares::Answered);
             }
@@ -232,6 +178,19 @@ impl<S> Layer<S> for MirrorLayer {
     fn layer(&self, inner: S) -> Mirror<S> {
         Mirror::new(inner, self.clone())
     }
+}
+
+/// Sends a copy and reads its answer, so that its connection can be used again. Says whether it is a good one.
+async fn answer(other: AnyService, request: Request<Body>) -> bool {
+    let Ok(mut answer) = other.send(request).await else {
+        return false;
+    };
+    while let Some(frame) = answer.body_mut().frame().await {
+        if frame.is_err() {
+            return false;
+        }
+    }
+    !answer.status().is_server_error()
 }
 
 /// A copy's place, given back when it has ended or was never sent.

@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("problem", 0),
     ("random", 0),
     ("rendezvous", 0),
+    ("service", 0),
     ("sticky", 0),
     ("client", 1),
     ("mirror", 2),
