@@ -10,6 +10,7 @@ mod backend;
 mod discovery;
 mod ejection;
 mod guards;
+mod late;
 mod probes;
 mod sticking;
 #[path = "../proxy/support.rs"]
