@@ -42,6 +42,8 @@ pub struct RequestContext {
     pub(crate) upgrade: Option<Arc<str>>,
     pub(crate) record: Option<Arc<Record>>,
     pub(crate) tried: Option<Arc<Tried>>,
+    /// When the head of the answer has to be there, or the request is dropped and sent again.
+    pub(crate) try_ends: Option<Instant>,
     /// The hop-by-hop fields and whatever only the gateway may say are gone, and the path is canonical.
     pub(crate) is_admitted: bool,
 }
@@ -125,6 +127,12 @@ impl RequestContext {
         );
     }
 
+    /// When whoever waits for the head of the answer gives up. Dropped from then on, it was the backend that took too long; before,
+    /// the client that left.
+    pub(crate) fn patience(&self) -> Option<Instant> {
+        self.deadline.into_iter().chain(self.try_ends).min()
+    }
+
     /// The protocol that the client wants to switch to (`Upgrade`), if it is one that the gateway lets through.
     pub fn upgrade(&self) -> Option<&str> {
         self.upgrade.as_deref()
@@ -137,6 +145,7 @@ impl RequestContext {
             deadline: None,
             record: None,
             tried: None,
+            try_ends: None,
             upgrade: None,
             ..self.clone()
         }

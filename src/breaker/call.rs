@@ -21,11 +21,13 @@ pub(super) struct Call {
     shared: Arc<Shared>,
     ticket: Ticket,
     began: Instant,
+    /// From when on nobody waits for the head any more.
+    patience: Option<Instant>,
     stage: Stage,
 }
 
 enum Stage {
-    /// Dropped now, it is given back: the client has left.
+    /// Dropped now, it is given back: the client has left. Or it has failed: time is up.
     Head,
     /// Reported as a success. Dropped now, without a word from the body, the body has panicked.
     Body(Place),
@@ -33,11 +35,17 @@ enum Stage {
 }
 
 impl Call {
-    pub(super) fn new(shared: Arc<Shared>, ticket: Ticket, began: Instant) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        ticket: Ticket,
+        began: Instant,
+        patience: Option<Instant>,
+    ) -> Self {
         Self {
             shared,
             ticket,
             began,
+            patience,
             stage: Stage::Head,
         }
     }
@@ -56,7 +64,7 @@ impl Call {
         match verdict {
             Verdict::Success => self.record(false, now),
             Verdict::Failure => self.record(true, now),
-            Verdict::Neither => {}
+            Verdict::Neither => self.patience = None,
         }
         if verdict == Verdict::Success && result.is_err() {
             self.stage = Stage::Over;
@@ -108,7 +116,14 @@ impl Witness for Call {
 impl Drop for Call {
     fn drop(&mut self) {
         match self.stage {
-            Stage::Head => self.shared.circuit.give_back(self.ticket),
+            Stage::Head => {
+                let now = clock::now();
+                if self.patience.is_some_and(|end| end <= now) {
+                    self.record(true, now);
+                } else {
+                    self.shared.circuit.give_back(self.ticket);
+                }
+            }
             Stage::Body(_) => self.amend(),
             Stage::Over => {}
         }

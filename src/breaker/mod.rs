@@ -52,6 +52,8 @@
 //!   unless its success is forgotten by then. It is the backend's failure unless the error is of
 //!   [`Origin::Client`](crate::Origin::Client); a body that its reader drops is as good as its head.
 //! * **A client that leaves** before the head counts as neither; a half-open call of its is given to somebody else.
+//! * **A call that is given up** before the head because its [deadline](crate::RequestContext::deadline) or the
+//!   [time of its try](crate::RetryLayer::try_timeout) is over is a failure.
 //! * **A call that panics** is a failure, and so is a body that does.
 //! * The circuit is judged when a failure or a slow call is entered: it never opens on good news.
 //! * What comes of a call counts only as long as the state is the one that it was let through in.

@@ -17,6 +17,7 @@ use super::{call::Call, circuit::Admission, shared::Shared};
 use crate::{
     body::Body,
     clock,
+    context::RequestContext,
     error::{BoxError, Error, ErrorKind},
     service::Reply,
 };
@@ -37,8 +38,8 @@ impl<S> CircuitBreaker<S> {
 }
 
 pin_project! {
-    /// The future of [`CircuitBreaker`]. Dropped before it is done, the call is not counted; a half-open one is given to
-    /// somebody else. One that panics has failed.
+    /// The future of [`CircuitBreaker`]. Dropped before it is done, the call is not counted, unless its time is up; a half-open
+    /// one is given to somebody else. One that panics has failed.
     pub struct CircuitBreakerFuture<S, B>
     where
         S: Service<Request<B>>,
@@ -84,7 +85,9 @@ where
         self.shared.tell();
         let way = match (admission, &self.shared.config.fallback) {
             (Admission::Admitted(ticket), _) => {
-                let call = Some(Call::new(self.shared.clone(), ticket, now));
+                let context = request.extensions().get::<RequestContext>();
+                let patience = context.and_then(RequestContext::patience);
+                let call = Some(Call::new(self.shared.clone(), ticket, now, patience));
                 // A clone that has never been asked is asked, and the same one is called.
                 let answer = Oneshot::new(self.inner.clone(), request);
                 Way::Inner { answer, call }

@@ -93,7 +93,7 @@ impl Shared {
     pub(super) fn enter<B>(self: &Arc<Self>, priority: Priority, request: &Request<B>) -> Entrance {
         let deadline = || {
             let context = request.extensions().get::<RequestContext>();
-            context.and_then(RequestContext::deadline)
+            context.and_then(RequestContext::patience)
         };
         if self.limit.try_acquire(priority) {
             let deadline = self.control.as_ref().and_then(|_| deadline());

@@ -1,6 +1,9 @@
 //! What is kept of a request, to send it again.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{
     Method, Request,
@@ -66,6 +69,7 @@ impl Draft {
         head.version = request.version();
         head.headers.clone_from(request.headers());
         head.extensions.clone_from(request.extensions());
+        limit_try(request, settings.try_timeout, now);
         let is_safe = settings.policy.methods.contain(request.method());
         let hedge_delay = if is_safe { shared.hedge_delay() } else { None };
         Some(Self {
@@ -102,12 +106,23 @@ impl Draft {
     }
 
     /// The request once more: beside the try that is under way, or instead of it.
-    pub(super) fn request(&self, is_beside: bool) -> Request<Body> {
+    pub(super) fn request(&self, is_beside: bool, now: Instant) -> Request<Body> {
         let body = match &self.body {
             None => Body::empty(),
             Some(recording) if is_beside => recording.beside(),
             Some(recording) => recording.again(),
         };
-        Request::from_parts(self.head.clone(), body)
+        let mut request = Request::from_parts(self.head.clone(), body);
+        limit_try(&mut request, self.shared.settings.try_timeout, now);
+        request
+    }
+}
+
+/// Tells those further in how long this try is waited for.
+fn limit_try(request: &mut Request<Body>, limit: Option<Duration>, now: Instant) {
+    if let Some(end) = limit.and_then(|limit| now.checked_add(limit))
+        && let Some(context) = request.extensions_mut().get_mut::<RequestContext>()
+    {
+        context.try_ends = context.try_ends.into_iter().chain([end]).min();
     }
 }

@@ -181,7 +181,7 @@ impl RetryLayer {
     }
 
     /// How long a try may take from its beginning to the head of the answer; then it is dropped and counts as a 504
-    /// ([`ErrorKind::Timeout`](crate::ErrorKind::Timeout)). Default: no limit.
+    /// ([`ErrorKind::Timeout`](crate::ErrorKind::Timeout)), for the layers inside and the endpoint, too. Default: no limit.
     pub fn try_timeout(self, limit: Duration) -> Self {
         self.set(duration("try_timeout", limit), |settings| {
             settings.try_timeout = Some(limit);

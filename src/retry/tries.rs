@@ -209,10 +209,11 @@ where
 
     fn begin(&mut self, is_hedge: bool) {
         self.count += 1;
-        let request = self.draft.request(is_hedge);
+        let now = clock::now();
+        let request = self.draft.request(is_hedge, now);
         self.second = Some(Second {
             answer: Box::pin(self.service.clone().oneshot(request)),
-            began: clock::now(),
+            began: now,
             is_hedge,
             _extra: Extra::new(self.draft.shared.clone(), is_hedge),
         });

@@ -1,6 +1,6 @@
 //! Another endpoint for a request that could not reach the one that was chosen.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Instant};
 
 use http::{HeaderValue, header};
 
@@ -23,6 +23,8 @@ pub(super) struct Spare {
     pub(super) record: Option<Arc<Record>>,
     /// Where earlier tries of the request have been.
     pub(super) tried: Option<Arc<Tried>>,
+    /// When nobody waits for the head any more.
+    pub(super) patience: Option<Instant>,
     /// The endpoint that was chosen first.
     pub(super) chosen: Arc<LiveEndpoint>,
     /// The request asks for another protocol.
@@ -77,7 +79,7 @@ impl Spare {
                 true => in_flight.for_upgrades(),
                 false => in_flight,
             };
-            let score = Score::begin(endpoints, &next);
+            let score = Score::begin(endpoints, &next, self.patience);
             let failed = match in_flight.send(outgoing, limits).await {
                 Ok(answer) => {
                     let answer = match score {

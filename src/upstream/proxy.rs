@@ -246,7 +246,9 @@ impl Proxy {
             Some(_) => in_flight.for_upgrades(),
             None => in_flight,
         };
+        let patience = context.patience();
         let spare = has_others.then(|| Spare {
+            patience,
             backend: self.inner.clone(),
             record: context.record,
             tried,
@@ -265,7 +267,7 @@ impl Proxy {
             limits,
             switch,
             spare,
-            score: Score::begin(endpoints, &endpoint),
+            score: Score::begin(endpoints, &endpoint, patience),
             bind,
         })
     }

@@ -16,40 +16,47 @@ use crate::{
     error::{Error, ErrorKind, Origin},
 };
 
-/// A request at an endpoint. Dropped, it says nothing about it: the client left.
+/// A request at an endpoint. Dropped, it says nothing about it: the client left, unless nobody waits any more by then.
 pub(super) struct Score {
     endpoints: Arc<Endpoints>,
     live: Arc<LiveEndpoint>,
     started: Instant,
+    /// From when on nobody waits for the head any more.
+    patience: Option<Instant>,
 }
 
 impl Score {
     /// Begins to watch a request, if anybody wants to know.
-    pub(super) fn begin(endpoints: &Arc<Endpoints>, live: &Arc<LiveEndpoint>) -> Option<Self> {
+    pub(super) fn begin(
+        endpoints: &Arc<Endpoints>,
+        live: &Arc<LiveEndpoint>,
+        patience: Option<Instant>,
+    ) -> Option<Self> {
         endpoints.keeps_score().then(|| Self {
             endpoints: endpoints.clone(),
             live: live.clone(),
             started: clock::now(),
+            patience,
         })
     }
 
     /// There is no answer.
-    pub(super) fn fail(self, error: &Error) {
+    pub(super) fn fail(mut self, error: &Error) {
+        self.patience = None;
         if is_endpoints(error) {
-            self.endpoints.enter_head(&self.live, None);
-            self.endpoints.enter(&self.live, Outcome::Bad);
+            self.enter_bad();
         }
     }
 
     /// The head is there; what becomes of the body is still to be seen.
-    pub(super) fn answer(self, answer: Answer) -> Answer {
+    pub(super) fn answer(mut self, answer: Answer) -> Answer {
+        self.patience = None;
         let status = match &answer {
             Answer::Body(response) => response.status(),
             Answer::Switched(_) => StatusCode::SWITCHING_PROTOCOLS,
         };
         if is_bad(status) {
-            self.endpoints.enter_head(&self.live, None);
-            self.endpoints.enter(&self.live, Outcome::Bad);
+            self.enter_bad();
             return answer;
         }
         let took = clock::now().saturating_duration_since(self.started);
@@ -62,6 +69,19 @@ impl Score {
                 self.endpoints.enter(&self.live, Outcome::Good);
                 answer
             }
+        }
+    }
+
+    fn enter_bad(&self) {
+        self.endpoints.enter_head(&self.live, None);
+        self.endpoints.enter(&self.live, Outcome::Bad);
+    }
+}
+
+impl Drop for Score {
+    fn drop(&mut self) {
+        if self.patience.is_some_and(|end| end <= clock::now()) {
+            self.enter_bad();
         }
     }
 }

@@ -9,7 +9,11 @@
 mod backend;
 mod discovery;
 mod ejection;
+mod faults;
 mod guards;
+mod late;
+mod leaving;
+mod opening;
 mod probes;
 mod sticking;
 #[path = "../proxy/support.rs"]
