@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::{HeaderMap, Request, request::Parts};
 use http_body::{Body as _, Frame, SizeHint};
@@ -17,8 +17,8 @@ use crate::{body::Body, error::Error};
 /// A copy that waits for its body.
 struct Waiting {
     parts: Parts,
-    data: Vec<Bytes>,
-    length: usize,
+    /// In one piece: many small frames would keep far more memory than they are long.
+    data: BytesMut,
     trailers: Option<HeaderMap>,
     layer: MirrorLayer,
     place: InFlight,
@@ -28,12 +28,11 @@ impl Waiting {
     /// Keeps a frame, unless that is too much.
     fn keep(mut self, frame: &Frame<Bytes>) -> Option<Self> {
         if let Some(data) = frame.data_ref() {
-            self.length = self.length.saturating_add(data.len());
-            if self.length > self.layer.max_body {
+            if self.data.len().saturating_add(data.len()) > self.layer.max_body {
                 self.layer.leave_out();
                 return None;
             }
-            self.data.push(data.clone());
+            self.data.extend_from_slice(data);
         } else if let Some(trailers) = frame.trailers_ref() {
             self.trailers = Some(trailers.clone());
         }
@@ -42,13 +41,13 @@ impl Waiting {
 
     /// All of it has passed.
     fn send(self) {
-        let body = match (self.data.len(), self.trailers) {
-            (0, None) => Body::empty(),
-            (1, None) => self.data.into_iter().next().unwrap_or_default().into(),
-            (_, trailers) => {
-                let data = self.data.into_iter().map(Frame::data);
-                let frames = data.chain(trailers.map(Frame::trailers));
-                Body::boxed(StreamBody::new(stream::iter(frames.map(Ok::<_, Error>))))
+        let data = self.data.freeze();
+        let body = match self.trailers {
+            None => data.into(),
+            trailers => {
+                let frames = [Some(Frame::data(data)), trailers.map(Frame::trailers)];
+                let frames = frames.into_iter().flatten().map(Ok::<_, Error>);
+                Body::boxed(StreamBody::new(stream::iter(frames)))
             }
         };
         let request = Request::from_parts(self.parts, body);
@@ -71,8 +70,7 @@ pub(super) fn copied(layer: &MirrorLayer, parts: Parts, body: Body, place: InFli
     }
     let waiting = Waiting {
         parts,
-        data: Vec::new(),
-        length: 0,
+        data: BytesMut::new(),
         trailers: None,
         layer: layer.clone(),
         place,

@@ -117,6 +117,29 @@ async fn bodies_are_copied_whole_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn a_copy_of_many_small_frames_is_one_piece() {
+    let pieces: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let write = pieces.clone();
+    let other = service_fn(move |request: Request<Body>| {
+        let write = write.clone();
+        async move {
+            let mut body = request.into_body();
+            while let Some(frame) = body.frame().await {
+                let length = frame?.data_ref().map_or(0, Bytes::len);
+                write.lock().unwrap().push(length);
+            }
+            Ok::<_, BoxError>(Response::new(Body::empty()))
+        }
+    });
+    let many = ["a", "", "", "b", ""].into_iter().cycle().take(500);
+    let service = MirrorLayer::new(other).layer(service_fn(main));
+    let request = request(frames(many.map(data).collect()));
+    service.oneshot(request).await.unwrap();
+    settle().await;
+    assert_eq!(*pieces.lock().unwrap(), [200]);
+}
+
+#[tokio::test]
 async fn a_body_that_nobody_reads_is_not_copied() {
     let (layer, got) = mirror(&Arc::new(Semaphore::new(9)));
     let handle = layer.handle();

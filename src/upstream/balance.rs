@@ -52,8 +52,8 @@ impl Balance {
 
     /// Of two endpoints drawn at random, the one whose latency, times its requests in flight, is less for its weight. The
     /// latency is the time to the answer's head: a slower one counts at once, a faster one by a moving average that forgets
-    /// within [`decay`](Self::decay). A failed request counts as one second, so that an endpoint that fails fast does not
-    /// look like a fast one.
+    /// within [`decay`](Self::decay). A failed request counts as one second, or as what was known if that is longer, so that
+    /// an endpoint that fails fast does not look like a fast one.
     pub fn peak_ewma() -> Self {
         let decay = Duration::from_secs(10);
         Self(Policy::PeakEwma { decay })

@@ -214,11 +214,18 @@ impl LiveEndpoint {
         }
     }
 
+    /// Whether it has room for a request beside these.
+    pub(super) fn has_room(&self, most: usize) -> bool {
+        self.client.in_flight() < most
+    }
+
     /// What speaks for and against it; latency and growth are for those who know the time.
-    pub(super) fn seen(&self, weight: u32) -> Seen {
+    pub(super) fn seen(&self, weight: u32, most: usize) -> Seen {
+        let in_flight = self.client.in_flight();
         Seen {
             unreached: self.client.is_unreached(),
-            in_flight: self.client.in_flight(),
+            full: in_flight >= most,
+            in_flight,
             weight,
             ramp: FULL,
             latency: 0,

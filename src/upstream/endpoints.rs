@@ -9,7 +9,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use smallvec::SmallVec;
 use tokio::sync::{Notify, watch};
 
 use super::{
@@ -29,6 +28,9 @@ use crate::{
 
 /// A new endpoint gets at least this part of its share, out of [`FULL`], or it would never show what it can.
 const LEAST: u32 = FULL / 10;
+
+/// For what has no end.
+const FAR: Duration = Duration::from_secs(86_400 * 365);
 
 /// How endpoints are chosen, and when they are left out.
 #[derive(Clone, Debug)]
@@ -123,6 +125,8 @@ struct Sight<'a> {
     growing: Option<(Instant, Duration)>,
     latency: Option<(Instant, Duration)>,
     base: Instant,
+    /// The most requests at an endpoint.
+    most: usize,
 }
 
 impl Endpoints {
@@ -277,12 +281,8 @@ impl Endpoints {
     /// An endpoint for a request, which counts there from now on; and whether there are others.
     pub(crate) fn take(&self, wish: &Wish<'_>) -> Result<Taken, Error> {
         let most = self.choice.max_requests;
-        // Those that have no room, behind those that a try has met already.
-        let mut out: SmallVec<[u64; 4]> = SmallVec::new();
         loop {
-            let tried = if out.is_empty() { wish.tried } else { &out };
-            let picked = self.pick(&Wish { tried, ..*wish });
-            let (endpoint, has_others) = picked.ok_or(ErrorKind::NoEndpoint)?;
+            let (endpoint, has_others) = self.pick(wish).ok_or(ErrorKind::NoEndpoint)?;
             if let Some(in_flight) = endpoint.client.clone().enter(most) {
                 return Ok(Taken {
                     endpoint,
@@ -290,14 +290,12 @@ impl Endpoints {
                     has_others,
                 });
             }
-            if out.is_empty() {
-                out.extend_from_slice(wish.tried);
-            }
-            if out.contains(&endpoint.id) {
+            // Either all are full, or somebody else was quicker and has got on.
+            let view = self.view.load();
+            if !view.endpoints.iter().any(|(live, _)| live.has_room(most)) {
                 return Err(Error::new(ErrorKind::Saturated)
                     .with_source(format!("each endpoint has {most} requests")));
             }
-            out.push(endpoint.id);
         }
     }
 
@@ -324,6 +322,7 @@ impl Endpoints {
             let mut all = view.endpoints.iter();
             if let Some((live, _)) = all.find(|(live, _)| is_it(live))
                 && !wish.tried.contains(&live.id)
+                && live.has_room(self.choice.max_requests)
             {
                 return Some((live.clone(), true));
             }
@@ -338,6 +337,7 @@ impl Endpoints {
             growing,
             latency: self.decay().map(|decay| (time(), decay)),
             base: self.base,
+            most: self.choice.max_requests,
         };
         let ask = Ask {
             random: random::next_u64(),
@@ -389,8 +389,12 @@ impl Endpoints {
 
     fn eject(&self, live: &LiveEndpoint, settings: &OutlierEjection, now: Instant) {
         let mut members = self.lock();
-        let out = |member: &&Member| member.ejection.end(now).is_some();
-        let room = settings.most_of(members.len()) > members.iter().filter(out).count();
+        // One without weight takes no part of what an ejected one leaves.
+        let weighty = members.iter().filter(|member| member.weight > 0);
+        let out = weighty
+            .clone()
+            .filter(|member| member.ejection.end(now).is_some());
+        let room = settings.most_of(weighty.count()) > out.count();
         let found = members.iter_mut().find(|member| member.live.id == live.id);
         if let Some(member) = found
             && member.ejection.end(now).is_none()
@@ -424,7 +428,7 @@ impl Endpoints {
                 member.live.tally.clear();
                 member.live.join((!is_first).then_some(since));
                 if let (Some(ramp), false) = (self.choice.slow_start, is_first) {
-                    grows = grows.max(now.checked_add(ramp));
+                    grows = grows.max(Some(now.checked_add(ramp).unwrap_or(now + FAR)));
                 }
             }
             member.is_in = is_in;
@@ -467,7 +471,7 @@ impl Field for Sight<'_> {
 
     fn seen(&self, at: usize) -> Seen {
         let (live, weight) = &self.view.endpoints[at];
-        let mut seen = live.seen(*weight);
+        let mut seen = live.seen(*weight, self.most);
         if let (Some((now, ramp)), Some(joined)) = (self.growing, live.joined()) {
             let since = now.saturating_duration_since(self.base);
             let age = since.saturating_sub(joined);

@@ -75,8 +75,8 @@ impl OutlierEjection {
         self
     }
 
-    /// The share of the endpoints that may be ejected at a time, above 0 and up to 1; one may always be, unless it is the
-    /// only one. Default: 0.1.
+    /// The share of the endpoints with a weight that may be ejected at a time, above 0 and up to 1; one may always be, unless
+    /// it is the only one. Default: 0.1.
     pub fn max_ejected(mut self, share: f64) -> Self {
         self.share = share;
         self

@@ -204,6 +204,24 @@ fn wrong_settings_are_mistakes_of_the_build() {
     }
 }
 
+#[test]
+fn what_needs_endpoints_is_not_ignored_for_a_service() {
+    let service = || Upstream::service(Upstream::http(["http://a"]));
+    for (upstream, what) in [
+        (service().max_requests(1), "max_requests"),
+        (service().slow_start(Duration::MAX), "slow_start"),
+        (service().panic_mode(false), "panic_mode"),
+    ] {
+        let error = upstream.check().unwrap_err();
+        let mistakes: Vec<_> = error.mistakes().collect();
+        assert!(
+            mistakes.len() == 1 && mistakes[0].contains(what),
+            "{mistakes:?}"
+        );
+    }
+    assert!(service().check().is_ok());
+}
+
 #[tokio::test]
 async fn a_backend_that_fails_is_left_alone_and_a_fallback_answers() {
     let [main, other, _] = Backend::three().await;

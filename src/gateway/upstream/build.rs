@@ -31,6 +31,10 @@ impl Upstream {
                 useless.extend(self.check.is_some().then_some("health checks"));
                 useless.extend(self.choice.affinity.is_some().then_some("affinity"));
                 useless.extend(self.choice.ejection.is_some().then_some("ejection"));
+                useless.extend(self.choice.slow_start.is_some().then_some("slow_start"));
+                useless.extend((!self.choice.panic).then_some("panic_mode"));
+                let is_capped = self.choice.max_requests < usize::MAX;
+                useless.extend(is_capped.then_some("max_requests"));
                 mistakes.extend(useless.iter().map(|what| {
                     format!("there are settings for {what}, but it is a service in this process")
                 }));

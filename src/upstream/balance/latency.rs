@@ -29,14 +29,17 @@ impl Latency {
 
     /// Enters how long an answer took, or that there was none.
     pub(crate) fn enter(&self, took: Option<Duration>, decay: Duration, now: Instant) {
-        let took = took.unwrap_or(FAILED);
-        let took = u64::try_from(took.as_nanos() / u128::from(UNIT)).unwrap_or(u64::MAX);
-        let took = took.clamp(1, u64::from(u32::MAX));
+        let units = |time: Duration| {
+            let units = u64::try_from(time.as_nanos() / u128::from(UNIT)).unwrap_or(u64::MAX);
+            units.clamp(1, u64::from(u32::MAX))
+        };
         let millis = self.millis(now);
         let _ = self
             .word
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
                 let (value, since) = (word >> 32, word & 0xffff_ffff);
+                // To fail makes nobody faster.
+                let took = took.map_or_else(|| units(FAILED).max(value), units);
                 let value = if took >= value {
                     took
                 } else {
@@ -94,6 +97,10 @@ mod tests {
         assert!((425_000..440_000).contains(&expected), "{expected}");
         latency.enter(None, DECAY, later);
         assert_eq!(latency.expected(DECAY, later), 10_000_000, "failed");
+        latency.enter(millis(5000), DECAY, later);
+        latency.enter(None, DECAY, later + DECAY);
+        let expected = latency.expected(DECAY, later + DECAY);
+        assert_eq!(expected, 50_000_000, "to fail is no progress");
     }
 
     #[test]

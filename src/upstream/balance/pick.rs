@@ -13,6 +13,8 @@ pub(crate) const FULL: u32 = 1024;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     pub(crate) unreached: bool,
+    /// It has as many requests as it may have.
+    pub(crate) full: bool,
     pub(crate) in_flight: usize,
     pub(crate) weight: u32,
     /// How much of its weight a new endpoint has yet, out of [`FULL`].
@@ -29,7 +31,8 @@ impl Seen {
         let Some(weight) = std::num::NonZeroU64::new(weight) else {
             return u64::MAX;
         };
-        let load = (self.in_flight as u128 + 1) << 32;
+        // Enough of it, that something is left of one request for the largest weight: 2^32 times 2^10.
+        let load = (self.in_flight as u128 + 1) << 48;
         u64::try_from(load / u128::from(weight.get())).unwrap_or(u64::MAX)
     }
 
@@ -99,14 +102,12 @@ impl Picker {
         }
         let picked = self.by_policy(field, ask);
         let seen = field.seen(picked);
-        let is_good = !(ask.skip)(picked) && (!seen.unreached || has_chance(ask, seen));
+        let is_good =
+            !seen.full && !(ask.skip)(picked) && (!seen.unreached || has_chance(ask, seen));
         if is_good {
             return Some(picked);
         }
-        // The next best.
-        (0..count)
-            .map(|step| (picked + step) % count)
-            .min_by_key(|at| against(field, *at, ask, by_load))
+        Some(least(field, ask))
     }
 
     fn by_policy(&self, field: &impl Field, ask: &Ask<'_>) -> usize {
@@ -115,23 +116,17 @@ impl Picker {
         match &self.policy {
             Policy::PowerOfTwo => self.of_two(field, ask, by_load),
             Policy::PeakEwma { .. } => self.of_two(field, ask, Seen::cost),
-            Policy::LeastInFlight => {
-                let start = low(ask.random) as usize % count;
-                (0..count)
-                    .map(|step| (start + step) % count)
-                    .min_by_key(|at| against(field, *at, ask, by_load))
-                    .unwrap_or(start)
-            }
+            Policy::LeastInFlight => least(field, ask),
             Policy::RoundRobin => {
-                let turn = |turn: usize| match self.turns.len() {
-                    0 => turn % count,
-                    length => self.turns[turn % length] as usize,
+                let at = match self.turns.len() {
+                    0 => ask.turn % count,
+                    length => self.turns[ask.turn % length] as usize,
                 };
-                let at = turn(ask.turn);
                 if is_up_to_it(seen(at), ask.random) {
                     at
                 } else {
-                    turn(ask.turn.wrapping_add(1))
+                    // Not the next turn, which may be its own, too.
+                    self.weights.draw_other(high(ask.random), at)
                 }
             }
             Policy::Random => {
@@ -190,9 +185,9 @@ impl Picker {
         for at in 0..count {
             let seen = seen(at);
             let score = rendezvous::score(key, self.names[at], seen.weight);
-            let fit = !(ask.skip)(at);
             let fit = (
-                fit,
+                !seen.full,
+                !(ask.skip)(at),
                 !seen.unreached || has_chance(ask, seen),
                 !is_full(seen),
             );
@@ -205,17 +200,28 @@ impl Picker {
     }
 }
 
+/// The one with the least load; among equals any, so that no neighbour gets all that another one can not take.
+fn least(field: &impl Field, ask: &Ask<'_>) -> usize {
+    let lot = |at: usize| {
+        let mixed = (ask.random ^ at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ mixed >> 32).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+    };
+    (0..field.count())
+        .min_by_key(|at| (against(field, *at, ask, by_load), lot(*at)))
+        .unwrap_or(0)
+}
+
 /// What speaks against an endpoint; the order matters.
 fn against(
     field: &impl Field,
     at: usize,
     ask: &Ask<'_>,
     cost: impl Fn(&Seen) -> u128,
-) -> (bool, bool, u128) {
+) -> (bool, bool, bool, u128) {
     let (skip, seen) = ((ask.skip)(at), field.seen(at));
     match has_chance(ask, seen) {
-        true => (skip, false, 0),
-        false => (skip, seen.unreached, cost(&seen)),
+        true => (seen.full, skip, false, 0),
+        false => (seen.full, skip, seen.unreached, cost(&seen)),
     }
 }
 

@@ -289,3 +289,83 @@ async fn a_cookie_leads_to_its_endpoint_while_that_can_be_used() {
         assert_ne!(with(&b.token, &[]), b.id);
     }
 }
+
+fn full(endpoints: &Endpoints, url: &str, count: usize) -> Vec<crate::client::InFlight> {
+    let client = find(endpoints, url).client.clone();
+    (0..count)
+        .map_while(|_| client.clone().enter(usize::MAX))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_with_room_is_found_and_no_other() {
+    for balance in [Balance::power_of_two(), Balance::round_robin()] {
+        let choice = Choice {
+            balance,
+            max_requests: 2,
+            affinity: Some(Affinity::cookie("a", [7; 32])),
+            ..Choice::default()
+        };
+        let all = endpoints(choice, &[("http://a", 1), ("http://b", 100)]);
+        let (a, b) = (find(&all, "http://a"), find(&all, "http://b"));
+        let _full = full(&all, "http://b", 2);
+        // Where it has been, and where it belongs.
+        let wish = Wish {
+            tried: &[a.id],
+            token: Some(b.token.as_bytes()),
+            ..Wish::default()
+        };
+        let taken: Vec<_> = (0..2).map(|_| all.take(&wish).unwrap()).collect();
+        assert!(taken.iter().all(|taken| taken.endpoint.id == a.id));
+        let refused = all.take(&wish).err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::Saturated);
+        drop(taken);
+        assert_eq!(a.client.in_flight(), 0);
+    }
+}
+
+/// Shedding has to be cheap, most of all when everything is full.
+#[tokio::test(start_paused = true)]
+async fn each_full_endpoint_is_asked_once() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let balance = Balance::custom(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        0
+    });
+    let choice = Choice {
+        balance,
+        max_requests: 1,
+        ..Choice::default()
+    };
+    let urls: Vec<_> = (1..=50).map(|port| format!("http://a:{port}")).collect();
+    let urls: Vec<_> = urls.iter().map(|url| (&**url, 1)).collect();
+    let all = endpoints(choice, &urls);
+    let held: Vec<_> = urls.iter().map(|(url, _)| full(&all, url, 1)).collect();
+    assert!(all.take(&Wish::default()).is_err());
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_one_with_a_weight_is_never_ejected() {
+    let choice = Choice {
+        panic: false,
+        ..ejecting(OutlierEjection::new())
+    };
+    let all = endpoints(choice, &[("http://a", 1), ("http://b", 0), ("http://c", 0)]);
+    fail(&all, "http://a", 100);
+    assert_eq!(names(&all), ["http://a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ramp_without_end_is_one() {
+    let choice = Choice {
+        slow_start: Some(Duration::MAX),
+        ..round_robin()
+    };
+    let all = endpoints(choice, &THREE[..2]);
+    all.set(&list(&THREE)).unwrap();
+    let new = picks(&all, 3000)["http://c"];
+    assert!((50..200).contains(&new), "{new}");
+}

@@ -24,6 +24,7 @@ impl Field for Endpoints {
 fn seen(in_flight: usize) -> Seen {
     Seen {
         unreached: false,
+        full: false,
         in_flight,
         weight: 1,
         ramp: FULL,
@@ -228,6 +229,15 @@ fn a_new_one_grows_into_its_share() {
         // A quarter of its half; the other takes the rest.
         assert!(close(&shares, &[0.125, 0.875]), "{balance:?}: {shares:?}");
     }
+    // Also one that has several turns in a row.
+    let heavy = Seen { weight: 5, ..new };
+    let shares_of = shares(
+        &Balance::round_robin(),
+        &endpoints([heavy, seen(0)]),
+        20_000,
+    );
+    let own = 5.0 / 6.0 / 4.0;
+    assert!(close(&shares_of, &[own, 1.0 - own]), "{shares_of:?}");
     for balance in [Balance::power_of_two(), Balance::least_in_flight()] {
         let share = |busy| shares(&balance, &endpoints([new, seen(busy)]), 200)[0];
         assert_eq!(
@@ -235,6 +245,64 @@ fn a_new_one_grows_into_its_share() {
             (0.0, 1.0),
             "{balance:?}: as if it had 4 times the load"
         );
+    }
+}
+
+#[test]
+fn weights_beyond_all_bounds_are_weights() {
+    let weigh = |weight, in_flight| Seen {
+        weight,
+        ..seen(in_flight)
+    };
+    for balance in [Balance::power_of_two(), Balance::least_in_flight()] {
+        let share = |a, b| shares(&balance, &endpoints([a, b]), 200)[0];
+        let most = u32::MAX;
+        let even = share(weigh(most, 100), weigh(most, 0));
+        assert_eq!(even, 0.0, "{balance:?}: the load decides");
+        assert_eq!(share(weigh(most, 0), weigh(1, 0)), 1.0, "{balance:?}");
+    }
+}
+
+#[test]
+fn what_one_can_not_take_is_shared_by_the_others() {
+    let [gone, full] = [true, false].map(|unreached| Seen {
+        unreached,
+        full: !unreached,
+        // Nobody finds out meanwhile.
+        ..seen(1)
+    });
+    for balance in [Balance::round_robin(), Balance::random()] {
+        for out in [gone, full] {
+            let field = endpoints([seen(1), out, seen(1), seen(1)]);
+            let shares = shares(&balance, &field, 20_000);
+            let third = 1.0 / 3.0;
+            assert!(
+                close(&shares, &[third, 0.0, third, third]),
+                "{balance:?}: {shares:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_full_one_comes_after_those_that_were_tried() {
+    for balance in all() {
+        let full = Seen {
+            full: true,
+            weight: 100,
+            ..seen(2)
+        };
+        let field = endpoints([seen(1), full]);
+        let picker = picker(&balance, &field);
+        for turn in 0..20 {
+            let ask = Ask {
+                random: random::next_u64(),
+                turn,
+                key: Some(b"k"),
+                skip: &|at| at == 0,
+            };
+            assert_eq!(picker.pick(&field, &ask), Some(0), "{balance:?}");
+        }
     }
 }
 
