@@ -7,7 +7,7 @@
 //! | an error, or an answer that stands for one, that says [nothing was sent](crate::Error::is_retryable) | any method |
 //! | a status of [`statuses`](RetryLayer::statuses) (502, 503, 504), or an error that becomes one | the [idempotent methods](RetryLayer::methods) |
 //! | 429 with `Retry-After` | the same |
-//! | the client's fault, or an [open circuit](crate::ErrorKind::CircuitOpen), which would answer the same | never |
+//! | the client's fault; an [open circuit](crate::ErrorKind::CircuitOpen), which would answer the same; [shed load](crate::ErrorKind::Saturated) | never |
 //! | anything else | never: it is the answer |
 //!
 //! All this holds within limits: three tries, the [budget](RetryLayer::budget) of a fifth of all requests, the

@@ -73,7 +73,9 @@ impl Outcome {
                 retry_after: RetryAfter::Unsaid,
             };
         };
-        let effect = if error.origin() == Origin::Client || error.kind() == ErrorKind::CircuitOpen {
+        // Asked again, an open circuit would answer the same; and what is shed for load is not to come back as more load.
+        let is_refusal = matches!(error.kind(), ErrorKind::CircuitOpen | ErrorKind::Saturated);
+        let effect = if error.origin() == Origin::Client || is_refusal {
             Effect::Settled
         } else if error.is_retryable() {
             Effect::None
@@ -251,7 +253,7 @@ mod tests {
             (Tls, true, true),
             (ConnectTimeout, true, true),
             (NoEndpoint, true, true),
-            (Saturated, true, true),
+            (Saturated, false, false),
             (CircuitOpen, false, false),
             (Protocol, true, false),
             (Incomplete, true, false),
@@ -283,7 +285,7 @@ mod tests {
             policy().again(false, Outcome::of_error(Some(&unsent))),
             NO_PAUSE
         );
-        let later = Error::new(Saturated).with_retry_after(Duration::from_secs(9));
+        let later = Error::new(NoEndpoint).with_retry_after(Duration::from_secs(9));
         assert_eq!(policy().again(true, Outcome::of_error(Some(&later))), None);
         let unknown = Outcome::of_error(None);
         assert_eq!(policy().again(true, unknown), NO_PAUSE);

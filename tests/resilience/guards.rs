@@ -313,3 +313,42 @@ async fn a_bulkhead_keeps_what_other_routes_need_and_the_important_go_last() {
     }
     until("all permits are back", async || handle.in_flight() == 0).await;
 }
+
+#[tokio::test]
+async fn one_slow_endpoint_of_five_is_not_felt() {
+    let mut backends = Backend::three().await.to_vec();
+    backends.extend(Backend::three().await.into_iter().take(2));
+    backends[3].set(Mode::Hangs);
+    let upstream = Upstream::http(&backends)
+        .balance(Balance::round_robin())
+        .outlier_ejection(tower_gateway::OutlierEjection::new().consecutive_failures(2))
+        .retry(RetryLayer::new().try_timeout(Duration::from_millis(200)));
+    let handle = upstream.handle();
+    let gateway = serve(one_route(Route::new("/{*rest}"), upstream)).await;
+    for _ in 0..25 {
+        assert_eq!(send(gateway, request("GET", "/")).await.status(), 200);
+    }
+    let ejected: Vec<_> = handle.endpoints().iter().map(|at| at.is_ejected).collect();
+    assert_eq!(ejected, [false, false, false, true, false]);
+    // It was asked until it was ejected, and what hangs is given up: nothing is left there.
+    assert_eq!(backends[3].taken(), 2);
+    until("it is let go", async || backends[3].open() == 0).await;
+    assert!(handle.endpoints().iter().all(|at| at.in_flight == 0));
+}
+
+#[tokio::test]
+async fn what_is_shed_is_not_sent_again() {
+    let [slow, ..] = Backend::three().await;
+    slow.set(Mode::Holds);
+    let retry = RetryLayer::new();
+    let retries = retry.handle();
+    let upstream = Upstream::http([&slow])
+        .concurrency_limit(ConcurrencyLimitLayer::max(1))
+        .retry(retry);
+    let gateway = serve(one_route(Route::new("/{*rest}"), upstream)).await;
+    let held = send(gateway, request("GET", "/")).await;
+    assert_eq!(send(gateway, request("GET", "/")).await.status(), 503);
+    assert_eq!(retries.counts().retries, 0);
+    slow.let_go();
+    assert_eq!(text(held).await, "held");
+}

@@ -174,7 +174,8 @@ async fn errors_of_any_type_are_understood() {
 #[tokio::test(start_paused = true)]
 async fn rejections_of_layers_inside_are_errors() {
     for (kind, tries) in [
-        (ErrorKind::Saturated, 3),
+        (ErrorKind::NoEndpoint, 3),
+        (ErrorKind::Saturated, 1),
         (ErrorKind::CircuitOpen, 1),
         (ErrorKind::Timeout, 1),
     ] {
