@@ -7,6 +7,10 @@
 )]
 
 mod backend;
+#[cfg(feature = "tracing")]
+#[path = "../proxy/logging/capture.rs"]
+#[allow(dead_code, reason = "what other tests need, too")]
+mod capture;
 mod discovery;
 mod ejection;
 mod faults;
@@ -15,6 +19,7 @@ mod late;
 mod leaving;
 mod opening;
 mod probes;
+mod settings;
 mod sticking;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
