@@ -73,7 +73,7 @@ pub(crate) struct Endpoints {
     members: Mutex<Vec<Member>>,
     view: ArcSwap<View>,
     turn: AtomicUsize,
-    /// Told when there are other endpoints than before.
+    /// Told when there are endpoints that were not there before.
     pub(super) changed: Arc<Notify>,
     check: Option<HealthCheck>,
     probes: Background,
@@ -242,9 +242,13 @@ impl Endpoints {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
+        let is_known = |new: &Member| members.iter().any(|old| old.live.id == new.live.id);
+        let has_new = !next.iter().all(is_known);
         *members = next;
         self.publish(&mut members, now);
-        self.changed.notify_one();
+        if has_new {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 

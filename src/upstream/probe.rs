@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, header, uri::PathAndQuery};
 
 use super::{
@@ -155,6 +155,8 @@ impl HealthCheck {
     ) -> Option<Arc<tokio::sync::Notify>> {
         let all = endpoints.upgrade()?;
         let changed = all.changed.clone();
+        // What is told until now is seen to in this round.
+        let _ = changed.notified().now_or_never();
         let present = all.all();
         let mut patients: Vec<Patient> = present
             .into_iter()

@@ -137,3 +137,56 @@ async fn probes_end_with_the_gateway() {
     })
     .await;
 }
+
+/// A list that is told again is no reason to ask.
+#[tokio::test]
+async fn each_round_has_its_time_whatever_is_discovered() {
+    let [a, b, _] = Backend::three().await;
+    a.set(Mode::Status(500));
+    let (lists, told) = tokio::sync::mpsc::unbounded_channel::<Vec<String>>();
+    let told = std::sync::Arc::new(tokio::sync::Mutex::new(told));
+    let upstream = Upstream::discover(move || {
+        let told = told.clone();
+        async move {
+            let list = told.lock().await.recv().await.ok_or("closed")?;
+            Ok(tower_gateway::Discovered::new(list).valid_for(Duration::ZERO))
+        }
+    })
+    .health_check(check().interval(Duration::from_secs(1000)));
+    let handle = upstream.handle();
+    let _gateway = one_route(Route::new("/{*rest}"), upstream);
+    lists.send(vec![a.url()]).unwrap();
+    until("it is asked", async || a.probes() == 1).await;
+    for _ in 0..3 {
+        lists.send(vec![a.url()]).unwrap();
+    }
+    lists.send(vec![a.url(), b.url()]).unwrap();
+    until("the new one is asked", async || b.probes() == 1).await;
+    until("it is known", async || {
+        handle.endpoints()[1].is_healthy == Some(true)
+    })
+    .await;
+    assert!(
+        a.probes() <= 2,
+        "once, and once with the new one: {}",
+        a.probes()
+    );
+}
+
+#[tokio::test]
+async fn the_first_round_is_one() {
+    let [a, ..] = Backend::three().await;
+    let check = check().interval(Duration::from_secs(1000));
+    let upstream = upstream(std::slice::from_ref(&a), check);
+    let handle = upstream.handle();
+    let _gateway = one_route(Route::new("/{*rest}"), upstream);
+    until("it is known", async || {
+        handle.endpoints()[0].is_healthy == Some(true)
+    })
+    .await;
+    // A second round would have begun by now.
+    for _ in 0..5000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(a.probes(), 1);
+}
