@@ -35,6 +35,7 @@ use crate::{
 /// | [`forward_headers`](Self::forward_headers) | `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` are set |
 /// | [`path_policy`](Self::path_policy) | [`PathPolicy::new`] |
 /// | [`body_limit`](Self::body_limit) | none |
+/// | [`deadline`](Self::deadline), [`concurrency_limit`](Self::concurrency_limit) | off |
 /// | [`observe`](Self::observe) | [`ObserveLayer::new`] |
 /// | [`proxy_status`](Self::proxy_status) | off |
 ///

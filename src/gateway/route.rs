@@ -24,9 +24,11 @@ use crate::{
 /// | [`sticky`](Self::sticky) | at random, by weight |
 /// | [`body_limit`](Self::body_limit) | the gateway's |
 /// | [`timeout`](Self::timeout) | none |
+/// | [`priority`](Self::priority) | what a layer before has said, or normal |
+/// | [`deadline`](Self::deadline), [`concurrency_limit`](Self::concurrency_limit), [`retry`](Self::retry), [`circuit_breaker`](Self::circuit_breaker) | off |
 ///
 /// Nothing is checked before [`build`](crate::GatewayBuilder::build), which reports each mistake with the route's name.
-/// Clones are independent.
+/// Clones are independent, but for what their layers share.
 ///
 /// ```
 /// use tower_gateway::Route;

@@ -50,6 +50,9 @@ use crate::{
 /// | `Host` | the endpoint's |
 /// | upgrades | `websocket` |
 /// | an upgraded connection is closed when silent for | 10 minutes |
+/// | choice of the endpoint | [`Balance::power_of_two`](crate::Balance::power_of_two), no affinity, no cap on its requests |
+/// | health checks, ejection, slow start | off; when no endpoint is left, all are used |
+/// | retries, circuit, concurrency limit, deadline, mirroring | off |
 #[derive(Clone)]
 pub struct Upstream {
     target: Target,

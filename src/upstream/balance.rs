@@ -119,6 +119,10 @@ impl Balance {
         }
     }
 
+    pub(crate) fn is_default(&self) -> bool {
+        matches!(self.0, Policy::PowerOfTwo)
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         match &self.0 {
             Policy::PowerOfTwo => "power of two",

@@ -1,6 +1,7 @@
 //! One address of a backend: as people write it down, and as requests go to it.
 
 use std::{
+    borrow::Cow,
     net::SocketAddr,
     sync::{
         Arc,
@@ -85,7 +86,13 @@ macro_rules! from_url {
         }
     )*};
 }
-from_url!(&str, String, &String);
+from_url!(&str, &String, String, Box<str>, Cow<'_, str>);
+
+impl From<&&str> for Endpoint {
+    fn from(url: &&str) -> Self {
+        Self::new(*url)
+    }
+}
 
 /// How an endpoint is; see [`UpstreamHandle`](crate::UpstreamHandle).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,5 +237,25 @@ impl LiveEndpoint {
             ramp: FULL,
             latency: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_may_be_any_text() {
+        let expected = Endpoint::new("http://a");
+        let owned = "http://a".to_owned();
+        let all: [Endpoint; 6] = [
+            "http://a".into(),
+            (&"http://a").into(),
+            (&owned).into(),
+            owned.clone().into(),
+            owned.clone().into_boxed_str().into(),
+            Cow::Borrowed("http://a").into(),
+        ];
+        assert!(all.iter().all(|endpoint| *endpoint == expected));
     }
 }

@@ -209,6 +209,7 @@ fn what_needs_endpoints_is_not_ignored_for_a_service() {
     let service = || Upstream::service(Upstream::http(["http://a"]));
     for (upstream, what) in [
         (service().max_requests(1), "max_requests"),
+        (service().balance(Balance::random()), "balance"),
         (service().slow_start(Duration::MAX), "slow_start"),
         (service().panic_mode(false), "panic_mode"),
     ] {

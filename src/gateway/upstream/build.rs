@@ -29,6 +29,7 @@ impl Upstream {
                 #[cfg(feature = "tls")]
                 useless.extend(self.tls.is_asked_for().then_some("TLS"));
                 useless.extend(self.check.is_some().then_some("health checks"));
+                useless.extend((!self.choice.balance.is_default()).then_some("balance"));
                 useless.extend(self.choice.affinity.is_some().then_some("affinity"));
                 useless.extend(self.choice.ejection.is_some().then_some("ejection"));
                 useless.extend(self.choice.slow_start.is_some().then_some("slow_start"));
