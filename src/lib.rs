@@ -75,6 +75,7 @@ mod random;
 mod rendezvous;
 mod service;
 mod sticky;
+mod template;
 
 pub mod breaker;
 pub mod deadline;

@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     routing::{
-        HostPattern, Param, PathPattern, Rewriter, RouteMatch, RouteTable, TableError,
-        WeightedSplit,
+        HostPattern, PathPattern, Rewriter, RouteMatch, RouteTable, TableError, WeightedSplit,
     },
+    template::Param,
     upstream::ForwardHeaders,
 };
 

@@ -1,8 +1,8 @@
 //! Where a route's requests end: rewritten, and given to one of its upstreams.
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, Request, Uri};
+use http::Request;
 
 use super::{Next, NextFuture, in_process::InProcess, upstream::Ready};
 use crate::{
@@ -11,8 +11,9 @@ use crate::{
     context::RequestContext,
     error::{Error, ErrorKind},
     random,
-    routing::{Plan, Rewriter, TemplateFacts, WeightedSplit},
+    routing::{Plan, Rewriter, WeightedSplit},
     sticky::StickyKey,
+    template::RequestFacts,
     upstream::ForwardHeaders,
 };
 
@@ -138,68 +139,15 @@ impl Target {
 }
 
 fn plan(rewriter: &Rewriter, request: &Request<Body>) -> Result<Plan, Error> {
-    let none = RequestContext::new();
-    let context = request
-        .extensions()
-        .get::<RequestContext>()
-        .unwrap_or(&none);
-    let facts = Facts {
-        context,
-        request,
-        host: context.host().map(plain_host),
-    };
+    let facts = RequestFacts::new(
+        request.method(),
+        request.uri(),
+        request.headers(),
+        request.extensions().get(),
+    );
     rewriter.plan(&facts).map_err(|error| {
         Error::new(ErrorKind::BadRequest)
             .with_detail("A value does not fit where it has to go")
             .with_source(error)
     })
-}
-
-struct Facts<'a> {
-    context: &'a RequestContext,
-    request: &'a Request<Body>,
-    host: Option<Cow<'a, str>>,
-}
-
-/// One spelling for each host: in lower case, without the dot of the root.
-fn plain_host(host: &str) -> Cow<'_, str> {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        true => host.to_ascii_lowercase().into(),
-        false => host.into(),
-    }
-}
-
-impl TemplateFacts for Facts<'_> {
-    fn param(&self, name: &str) -> Option<&str> {
-        self.context.param(name)
-    }
-
-    fn method(&self) -> &Method {
-        self.request.method()
-    }
-
-    fn uri(&self) -> &Uri {
-        self.request.uri()
-    }
-
-    fn headers(&self) -> &HeaderMap {
-        self.request.headers()
-    }
-
-    fn host(&self) -> Option<&str> {
-        self.host.as_deref()
-    }
-
-    fn scheme(&self) -> Option<&str> {
-        self.context.scheme().map(|scheme| scheme.as_str())
-    }
-
-    fn client_ip(&self) -> Option<IpAddr> {
-        self.context.client_ip()
-    }
-
-    fn request_id(&self) -> Option<&str> {
-        self.context.request_id()
-    }
 }

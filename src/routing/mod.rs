@@ -46,7 +46,6 @@ mod rewrite;
 mod specificity;
 mod split;
 mod table;
-mod template;
 #[cfg(test)]
 mod tests;
 
@@ -60,4 +59,3 @@ pub use table::{Captures, Conflict, Facts, Found, Outcome, RouteTable, TableErro
 pub use rewrite::Rewrite;
 pub(crate) use rewrite::{Plan, Rewriter};
 pub(crate) use split::WeightedSplit;
-pub(crate) use template::{Facts as TemplateFacts, Param};

@@ -1,7 +1,7 @@
 //! What a route changes in a request on its way up, and in the response on its way back.
 //!
 //! ```text
-//! use tower_gateway::routing::{Param, Rewrite};
+//! use tower_gateway::{routing::Rewrite, template::Param};
 //!
 //! let rewrite = Rewrite::new()
 //!     .path("/v2/users/{id}/{*rest}")
@@ -21,7 +21,7 @@ mod query;
 
 pub use plan::{Plan, Rewriter};
 
-use super::template::{Param, Place, Template, TemplateError};
+use crate::template::{Param, Place, Template, TemplateError};
 use thiserror::Error;
 
 /// A declaration of changes to requests and responses, for [`Route::rewrite`](crate::Route::rewrite). Nothing is checked until

@@ -32,6 +32,7 @@ const CORES: &[&str] = &[
     "retry::policy",
     "routing",
     "sticky",
+    "template",
     "upstream::balance",
     "upstream::forwarded",
     "upstream::hygiene",

@@ -1,7 +1,7 @@
 //! Changes of header fields.
 
 use super::{Action, Check, Edit, RewriteError};
-use crate::routing::template::{Facts, Place, RenderError, Template};
+use crate::template::{Facts, Place, RenderError, Template};
 use http::{HeaderMap, HeaderName, HeaderValue, header::MaxSizeReached};
 
 /// Fields that frame the message or belong to one connection (RFC 9110 §7.6.1), so that the proxy alone writes them.

@@ -2,7 +2,7 @@
 
 use super::{Check, RewriteError};
 use crate::path::{PathPolicy, canonicalize};
-use crate::routing::template::{
+use crate::template::{
     Facts, Place, RenderError, Template,
     encode::{has_dot_segment, path_fault},
 };

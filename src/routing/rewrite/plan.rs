@@ -5,7 +5,7 @@ use super::{
     path::{PathRule, Rewritten},
     query::QueryRule,
 };
-use crate::routing::template::{Facts, RenderError};
+use crate::template::{Facts, RenderError};
 use http::{HeaderMap, Uri, header::MaxSizeReached, uri::PathAndQuery};
 use std::{borrow::Cow, sync::Arc};
 

@@ -1,7 +1,7 @@
 //! Changes of the query, which leave every other byte of it alone.
 
 use super::{Action, Check, Edit, RewriteError};
-use crate::routing::template::{
+use crate::template::{
     Facts, Place, RenderError, Template,
     encode::{escape, reads_as},
 };

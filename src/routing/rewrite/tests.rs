@@ -1,7 +1,7 @@
 mod properties;
 
 use super::*;
-use crate::routing::template::{RenderError, tests::Request};
+use crate::template::{RenderError, tests::Request};
 use http::{HeaderMap, HeaderValue, Uri};
 
 const PATTERN: [Param<'static>; 2] = [

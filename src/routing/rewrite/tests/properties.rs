@@ -1,5 +1,5 @@
 use super::*;
-use crate::routing::template::tests::{canonical_path, hostile_value, is_canonical};
+use crate::template::tests::{canonical_path, hostile_value, is_canonical};
 use proptest::prelude::*;
 
 use crate::path::{PathPolicy, canonicalize};

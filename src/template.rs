@@ -17,11 +17,13 @@
 //! | query | decoded, then all but unreserved characters escaped | leaves the query param out | |
 //! | header | decoded, without blanks at either end | leaves the field out | control characters but for tabs |
 
-pub(super) mod encode;
+pub(crate) mod encode;
 mod facts;
 mod parse;
+mod request;
 
 pub use facts::Facts;
+pub(crate) use request::RequestFacts;
 
 use facts::{Found, Source};
 use http::HeaderValue;
@@ -153,7 +155,7 @@ impl Template {
     }
 
     /// The text, if it is the same for every request.
-    pub(super) fn fixed(&self) -> Option<&[u8]> {
+    pub(crate) fn fixed(&self) -> Option<&[u8]> {
         match &*self.parts {
             [] => Some(&[]),
             [Part::Literal(literal)] => Some(literal),
@@ -194,7 +196,7 @@ impl Template {
     }
 
     /// [`render`](Self::render) for the place `Header`.
-    pub(super) fn render_header(
+    pub(crate) fn render_header(
         &self,
         facts: &dyn Facts,
     ) -> Result<Option<HeaderValue>, RenderError> {
@@ -203,7 +205,7 @@ impl Template {
     }
 
     /// Whether it ends in `{*name}`.
-    pub(super) fn ends_in_rest(&self) -> bool {
+    pub(crate) fn ends_in_rest(&self) -> bool {
         matches!(self.parts.last(), Some(Part::Value { source, .. }) if source.is_rest())
     }
 
@@ -291,4 +293,4 @@ impl<'a> Found<'a> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Escapes all but the unreserved characters: a raw value is data, so every delimiter in it is escaped, in paths and queries alike.
-pub(in crate::routing) fn escape(out: &mut Vec<u8>, raw: &[u8]) {
+pub(crate) fn escape(out: &mut Vec<u8>, raw: &[u8]) {
     for &byte in raw {
         if unreserved(byte) {
             out.push(byte);
@@ -51,7 +51,7 @@ pub(super) fn decode_form(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Whether an encoded query name reads as `name`. Backends differ on whether `+` is a space, so it counts as both.
-pub(in crate::routing) fn reads_as(encoded: &[u8], name: &str) -> bool {
+pub(crate) fn reads_as(encoded: &[u8], name: &str) -> bool {
     let mut rest = encoded;
     for wanted in name.bytes() {
         let plus = rest.first() == Some(&b'+');
@@ -64,7 +64,7 @@ pub(in crate::routing) fn reads_as(encoded: &[u8], name: &str) -> bool {
 }
 
 /// The first place where `text` is no canonical path text, with what is wrong there.
-pub(in crate::routing) fn path_fault(text: &str) -> Option<(usize, &'static str)> {
+pub(crate) fn path_fault(text: &str) -> Option<(usize, &'static str)> {
     let bytes = text.as_bytes();
     for (at, &byte) in bytes.iter().enumerate() {
         match byte {
@@ -95,7 +95,7 @@ pub(in crate::routing) fn path_fault(text: &str) -> Option<(usize, &'static str)
 
 /// Whether a path has a segment that somebody behind us could resolve as `.` or `..`: also when it is escaped, is shut in by escaped
 /// slashes or backslashes, or carries parameters (`..;x`, which servlet containers cut off first).
-pub(in crate::routing) fn has_dot_segment(path: &[u8]) -> bool {
+pub(crate) fn has_dot_segment(path: &[u8]) -> bool {
     // Only a dot, or an escape of one, can make a dot segment.
     if !path.contains(&b'.')
         && !path

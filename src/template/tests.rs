@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 /// A request written down for a test.
 #[derive(Debug, Clone)]
-pub(in crate::routing) struct Request {
+pub(crate) struct Request {
     pub params: Vec<(String, String)>,
     pub uri: Uri,
     pub headers: HeaderMap,
@@ -301,7 +301,7 @@ fn needs_are_compared_with_the_pattern() {
 }
 
 /// A canonical path as the door makes it, also with merging of slashes turned off.
-pub(in crate::routing) fn canonical_path() -> impl Strategy<Value = String> {
+pub(crate) fn canonical_path() -> impl Strategy<Value = String> {
     proptest::collection::vec("(api|[a-z.;:@+~]|%2F|%C3%A9|%20|%25){0,4}", 1..6)
         .prop_map(|segments| format!("/{}", segments.join("/")))
         .prop_filter("canonical", |path| {
@@ -313,14 +313,14 @@ pub(in crate::routing) fn canonical_path() -> impl Strategy<Value = String> {
 }
 
 /// Whether a path is canonical but for empty segments.
-pub(in crate::routing) fn is_canonical(path: &str) -> bool {
+pub(crate) fn is_canonical(path: &str) -> bool {
     path.starts_with('/')
         && encode::path_fault(path).is_none()
         && !encode::has_dot_segment(path.as_bytes())
 }
 
 /// Values as a client would choose them to get out of their place.
-pub(in crate::routing) fn hostile_value() -> impl Strategy<Value = String> {
+pub(crate) fn hostile_value() -> impl Strategy<Value = String> {
     "(\\.|/|%2e|%2F|\\\\|%|;|\\?|#|a|é| |&|=|\\+|\"|\t){0,6}"
 }
 
