@@ -26,6 +26,8 @@ use http::{
 };
 use smallvec::SmallVec;
 
+use crate::identity::Identity;
+
 /// What the gateway knows of a request. Clones share the record of how the request fares.
 #[derive(Clone, Debug, Default)]
 pub struct RequestContext {
@@ -38,6 +40,7 @@ pub struct RequestContext {
     pub(crate) request_id: Option<HeaderValue>,
     pub(crate) route: Option<Arc<str>>,
     pub(crate) params: Params,
+    pub(crate) identity: Option<Identity>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) upgrade: Option<Arc<str>>,
     pub(crate) record: Option<Arc<Record>>,
@@ -110,6 +113,16 @@ impl RequestContext {
     /// All path parameters, in the order of the pattern.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// Who sends the request, when somebody has found out; `None` before that, and for what anybody may do.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// Says who sends the request: for a layer of your own that has checked it.
+    pub fn set_identity(&mut self, identity: Identity) {
+        self.identity = Some(identity);
     }
 
     /// The moment by which the answer has to be whole: the earliest of the route's timeout and those of the layers. `None`:

@@ -83,6 +83,10 @@ macro_rules! kinds {
 kinds! {
     /// 400: the request breaks the protocol or can be read in two ways.
     BadRequest: Client, 400, "The request is malformed", Some("http_request_error");
+    /// 401: the request does not say who sends it, or what it says is not believed; the answer carries `WWW-Authenticate`.
+    Unauthenticated: Client, 401, "Valid credentials are needed", Some("http_request_denied");
+    /// 403: it is known who sends the request, and they may not.
+    Forbidden: Client, 403, "This is not allowed", Some("http_request_denied");
     /// 404: no route takes this host and path.
     RouteNotFound: Client, 404, "There is nothing here", Some("destination_not_found");
     /// 405: the path is known, the method is not; the answer carries `Allow`.
@@ -109,6 +113,8 @@ kinds! {
     Incomplete: Upstream, 502, "The backend broke off", Some("http_response_incomplete");
     /// 502: the backend's answer to an upgrade is not what was asked for.
     Upgrade: Upstream, 502, "The backend answered badly", Some("http_upgrade_failed");
+    /// 503: who sends the request can not be found out: the keys, or whoever is asked about it, can not be reached.
+    AuthUnavailable: Gateway, 503, "Credentials can not be checked at the moment", Some("proxy_internal_error");
     /// 503: no endpoint can take the request.
     NoEndpoint: Gateway, 503, "No backend is available", Some("destination_unavailable");
     /// 503: the backend's circuit is open: it failed too often a moment ago.

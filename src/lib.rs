@@ -64,11 +64,13 @@
 
 mod authority;
 mod body;
+mod claims;
 mod client;
 mod clock;
 mod context;
 mod cookie;
 mod error;
+mod identity;
 mod path;
 mod problem;
 mod random;
@@ -77,6 +79,7 @@ mod service;
 mod sticky;
 mod template;
 
+pub mod auth;
 pub mod breaker;
 pub mod deadline;
 mod gateway;
@@ -89,6 +92,7 @@ mod upstream;
 
 pub use body::Body;
 pub use breaker::CircuitBreakerLayer;
+pub use claims::{Claims, ClaimsError};
 pub use context::{Params, RequestContext};
 pub use deadline::DeadlineLayer;
 pub use error::{BoxError, Error, ErrorKind, Origin, Rejection};
@@ -97,6 +101,7 @@ pub use gateway::{
     UpstreamHandle,
     router::{self, RouterLayer},
 };
+pub use identity::Identity;
 pub use load::ConcurrencyLimitLayer;
 pub use observe::ObserveLayer;
 pub use path::PathPolicy;

@@ -61,16 +61,20 @@ fn code(kind: ErrorKind) -> u16 {
     const UNIMPLEMENTED: u16 = 12;
     const INTERNAL: u16 = 13;
     const UNAVAILABLE: u16 = 14;
+    const PERMISSION_DENIED: u16 = 7;
+    const UNAUTHENTICATED: u16 = 16;
     use ErrorKind::*;
     match kind {
         ClientGone => CANCELLED,
         Deadline | Timeout => DEADLINE_EXCEEDED,
+        Unauthenticated => UNAUTHENTICATED,
+        Forbidden => PERMISSION_DENIED,
         BodyTooLarge => RESOURCE_EXHAUSTED,
         RouteNotFound | MethodNotAllowed | NotImplemented => UNIMPLEMENTED,
         BadRequest | ExpectationFailed | Internal | Loop => INTERNAL,
         // A connect timeout too: nothing was sent, and a client may try again.
         ConnectTimeout | Resolve | Connect | Tls | Protocol | Incomplete | Upgrade | NoEndpoint
-        | CircuitOpen | Saturated => UNAVAILABLE,
+        | CircuitOpen | Saturated | AuthUnavailable => UNAVAILABLE,
     }
 }
 

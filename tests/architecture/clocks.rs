@@ -8,6 +8,7 @@ use crate::{mentions::Mentions, names::Names, source::Source};
 const CORES: &[&str] = &[
     "authority",
     "breaker::circuit",
+    "claims",
     "client::address",
     "client::http1::decoder",
     "client::http1::head",

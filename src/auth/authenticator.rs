@@ -1,0 +1,221 @@
+//! The trait that people implement, and how several of them are one.
+
+use std::{fmt, pin::Pin, sync::Arc};
+
+use http::request::Parts;
+
+use super::denied::{Cause, Denied};
+use crate::identity::Identity;
+
+/// Finds out who sends a request, from its head.
+///
+/// An [`AuthenticateLayer`](super::AuthenticateLayer) is made of one. Whoever implements it decides what is let in: what is not certain is
+/// [unavailable](Denied::unavailable), never an identity. All values of a header have to be looked at, not the first.
+///
+/// ```
+/// use http::request::Parts;
+/// use tower_gateway::{Claims, Identity, auth::{Authenticator, Denied}};
+///
+/// struct Badge;
+///
+/// impl Authenticator for Badge {
+///     async fn authenticate(&self, head: &Parts) -> Result<Identity, Denied> {
+///         let mut badges = head.headers.get_all("x-badge").iter();
+///         match (badges.next(), badges.next()) {
+///             (None, _) => Err(Denied::missing()),
+///             (Some(badge), None) if badge == "7" => Ok(Identity::new("badge", Claims::new().with("sub", "seven"))),
+///             _ => Err(Denied::invalid("nobody has this badge")),
+///         }
+///     }
+/// }
+/// ```
+pub trait Authenticator: Send + Sync + 'static {
+    /// Who sends a request with this head.
+    ///
+    /// Dropped before it is done, it leaves nothing behind: the client has gone.
+    fn authenticate(&self, head: &Parts) -> impl Future<Output = Result<Identity, Denied>> + Send;
+
+    /// Takes from a request that is let in what only the gateway was meant to see, such as an API key. Default: nothing.
+    fn strip(&self, head: &mut Parts) {
+        let _ = head;
+    }
+
+    /// What is wrong with the settings, each with what is allowed: reported when a gateway is built. Used without a gateway, an authenticator
+    /// that has a mistake lets nobody in. Default: nothing.
+    fn mistakes(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What a check costs is one allocation: the future, which has the head with it.
+type Check = Pin<Box<dyn Future<Output = (Parts, Result<Option<Identity>, Denied>)> + Send>>;
+
+/// One authenticator, or several, as a tree.
+#[derive(Clone)]
+pub(super) struct Way {
+    node: Arc<dyn Node>,
+    is_optional: bool,
+}
+
+trait Node: Send + Sync {
+    /// No identity: nobody has said who they are, and need not.
+    fn check(self: Arc<Self>, head: Parts) -> Check;
+
+    fn strip(&self, head: &mut Parts);
+
+    fn mistakes(&self) -> Vec<String>;
+}
+
+impl Way {
+    pub(super) fn one(authenticator: impl Authenticator) -> Self {
+        Self::new(One(authenticator))
+    }
+
+    pub(super) fn any(ways: Vec<Self>) -> Self {
+        Self::new(Any(ways))
+    }
+
+    pub(super) fn all(ways: Vec<Self>) -> Self {
+        Self::new(All(ways))
+    }
+
+    fn new(node: impl Node + 'static) -> Self {
+        Self {
+            node: Arc::new(node),
+            is_optional: false,
+        }
+    }
+
+    pub(super) fn optional(self) -> Self {
+        Self {
+            is_optional: true,
+            ..self
+        }
+    }
+
+    pub(super) fn check(&self, head: Parts) -> Check {
+        let check = self.node.clone().check(head);
+        if !self.is_optional {
+            return check;
+        }
+        Box::pin(async move {
+            match check.await {
+                (head, Err(denied)) if denied.cause() == Cause::Missing => (head, Ok(None)),
+                checked => checked,
+            }
+        })
+    }
+
+    pub(super) fn strip(&self, head: &mut Parts) {
+        self.node.strip(head);
+    }
+
+    pub(super) fn mistakes(&self) -> Vec<String> {
+        self.node.mistakes()
+    }
+}
+
+struct One<A>(A);
+
+impl<A: Authenticator> Node for One<A> {
+    fn check(self: Arc<Self>, head: Parts) -> Check {
+        Box::pin(async move {
+            let checked = self.0.authenticate(&head).await.map(Some);
+            (head, checked)
+        })
+    }
+
+    fn strip(&self, head: &mut Parts) {
+        self.0.strip(head);
+    }
+
+    fn mistakes(&self) -> Vec<String> {
+        self.0.mistakes()
+    }
+}
+
+struct Any(Vec<Way>);
+
+impl Node for Any {
+    fn check(self: Arc<Self>, mut head: Parts) -> Check {
+        Box::pin(async move {
+            let mut denied: Option<Denied> = None;
+            let mut nobody = false;
+            for way in &self.0 {
+                let checked;
+                (head, checked) = way.check(head).await;
+                match checked {
+                    Ok(Some(identity)) => return (head, Ok(Some(identity))),
+                    Ok(None) => nobody = true,
+                    Err(other) => {
+                        denied = Some(match denied {
+                            Some(denied) => denied.or(other),
+                            None => other,
+                        });
+                    }
+                }
+            }
+            let denied = denied.unwrap_or_else(Denied::missing);
+            match nobody && denied.cause() == Cause::Missing {
+                true => (head, Ok(None)),
+                false => (head, Err(denied)),
+            }
+        })
+    }
+
+    fn strip(&self, head: &mut Parts) {
+        self.0.iter().for_each(|way| way.strip(head));
+    }
+
+    fn mistakes(&self) -> Vec<String> {
+        several("any_of", &self.0)
+    }
+}
+
+struct All(Vec<Way>);
+
+impl Node for All {
+    fn check(self: Arc<Self>, mut head: Parts) -> Check {
+        Box::pin(async move {
+            let mut known: Option<Identity> = None;
+            for way in &self.0 {
+                let checked;
+                (head, checked) = way.check(head).await;
+                match checked {
+                    Ok(None) => {}
+                    Ok(Some(identity)) => {
+                        known = Some(match known {
+                            Some(first) => first.and(&identity),
+                            None => identity,
+                        });
+                    }
+                    Err(denied) => return (head, Err(denied)),
+                }
+            }
+            (head, Ok(known))
+        })
+    }
+
+    fn strip(&self, head: &mut Parts) {
+        self.0.iter().for_each(|way| way.strip(head));
+    }
+
+    fn mistakes(&self) -> Vec<String> {
+        several("all_of", &self.0)
+    }
+}
+
+fn several(name: &str, ways: &[Way]) -> Vec<String> {
+    let none = ways
+        .is_empty()
+        .then(|| format!("{name} has no authenticator; name at least one"));
+    none.into_iter()
+        .chain(ways.iter().flat_map(Way::mistakes))
+        .collect()
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authenticator")
+    }
+}

@@ -1,0 +1,12 @@
+//! Who sends a request, and whether they may.
+
+mod authenticator;
+mod denied;
+mod service;
+
+pub use authenticator::Authenticator;
+pub use denied::Denied;
+pub use service::{Authenticate, AuthenticateFuture, AuthenticateLayer};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! Who sends a request, as the gateway has found out.
+
+use std::sync::Arc;
+
+use crate::claims::Claims;
+
+/// Who sends a request: put into [`RequestContext`](crate::RequestContext) by whoever has checked it, and read by authorisation, header
+/// templates, throttling and layers of your own. Clones share it.
+///
+/// Whatever the way in which somebody has shown who they are, what is known of them is a set of [`Claims`]: `sub` is the subject,
+/// `scope` what it may do.
+///
+/// ```
+/// use tower_gateway::{Claims, Identity};
+///
+/// let identity = Identity::new("api-key", Claims::new().with("sub", "billing").with("scope", "read"));
+/// assert_eq!(identity.subject(), Some("billing"));
+/// assert!(identity.has_scope("read"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Identity(Arc<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    method: &'static str,
+    claims: Claims,
+}
+
+impl Identity {
+    /// An identity that was shown in this way (`jwt`, `api-key`, …), and what is known of it.
+    pub fn new(method: &'static str, claims: Claims) -> Self {
+        Self(Arc::new(Inner { method, claims }))
+    }
+
+    /// The way in which it was shown. Built in are `jwt`, `api-key`, `basic`, `introspection`, `client-cert` and `forward-auth`.
+    pub fn method(&self) -> &'static str {
+        self.0.method
+    }
+
+    /// The claim `sub`.
+    pub fn subject(&self) -> Option<&str> {
+        self.0.claims.subject()
+    }
+
+    /// Whether the [scopes](Claims::scopes) have this one.
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.0.claims.scopes().any(|one| one == scope)
+    }
+
+    /// All that is known.
+    pub fn claims(&self) -> &Claims {
+        &self.0.claims
+    }
+
+    /// The same one, of whom something else is known too: the other's claims under the name of its method.
+    pub(crate) fn and(self, other: &Self) -> Self {
+        let Inner { method, claims } = Arc::unwrap_or_clone(self.0);
+        Self::new(
+            method,
+            claims.with(other.method(), other.claims().members()),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_identity_is_under_its_own_name() {
+        let first = Identity::new(
+            "jwt",
+            Claims::new().with("sub", "a").with("client-cert", "forged"),
+        );
+        let second = Identity::new("client-cert", Claims::new().with("sub", "b"));
+        let both = first.and(&second);
+        assert_eq!((both.method(), both.subject()), ("jwt", Some("a")));
+        assert_eq!(both.claims().text("client-cert.sub"), Some("b"));
+    }
+}
