@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("service", 0),
     ("sticky", 0),
     ("client", 1),
+    ("auth", 2),
     ("mirror", 2),
     ("deadline", 2),
     ("load", 2),

@@ -19,12 +19,14 @@ use crate::{
 };
 
 /// The shared vocabulary: whoever uses the crate has these crates too.
-const ALLOWED: [&str; 8] = [
+const ALLOWED: [&str; 10] = [
     "alloc",
     "bytes",
     "core",
     "http",
     "http_body",
+    "serde::Serialize",
+    "serde::de::DeserializeOwned",
     "std",
     "tower::Layer",
     "tower::Service",
