@@ -44,6 +44,7 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
+//! | `auth` | yes | signed tokens, their keys and claims |
 //! | `http2` | yes | HTTP/2 to backends |
 //! | `tls` | yes | TLS to backends |
 //! | `tracing` | yes | a span and an access-log event for each request |
@@ -79,6 +80,7 @@ mod service;
 mod sticky;
 mod template;
 
+#[cfg(feature = "auth")]
 pub mod auth;
 pub mod breaker;
 pub mod deadline;

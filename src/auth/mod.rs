@@ -2,6 +2,7 @@
 
 mod authenticator;
 mod denied;
+pub mod jose;
 mod service;
 
 pub use authenticator::Authenticator;
