@@ -30,7 +30,7 @@ pub(super) fn escape_encoded(out: &mut Vec<u8>, text: &str, slashes: bool) {
 }
 
 /// Percent-decodes; a `%` that begins no escape stands for itself.
-pub(super) fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn decode(text: &[u8]) -> Cow<'_, [u8]> {
     if text.contains(&b'%') {
         Cow::Owned(bytes(text).collect())
     } else {
