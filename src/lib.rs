@@ -63,6 +63,7 @@
     )
 )]
 
+mod alias;
 mod authority;
 mod body;
 mod claims;

@@ -1,6 +1,7 @@
 //! Changes of header fields.
 
 use super::{Action, Check, Edit, RewriteError};
+use crate::alias;
 use crate::template::{Facts, Place, RenderError, Template};
 use http::{HeaderMap, HeaderName, HeaderValue, header::MaxSizeReached};
 
@@ -84,7 +85,7 @@ impl HeaderEdit {
     fn owns_alias(&self, name: &HeaderName) -> bool {
         !matches!(self.action, Action::Append(_))
             && *name != self.name
-            && same_but_for_underscores(name.as_str(), self.name.as_str())
+            && alias::is_same(name.as_str().as_bytes(), self.name.as_str().as_bytes())
     }
 }
 
@@ -102,11 +103,6 @@ pub(super) fn remove_aliases(edits: &[HeaderEdit], headers: &mut HeaderMap) {
     }
 }
 
-fn same_but_for_underscores(one: &str, other: &str) -> bool {
-    let dashed = |byte| if byte == b'_' { b'-' } else { byte };
-    one.len() == other.len() && one.bytes().map(dashed).eq(other.bytes().map(dashed))
-}
-
 impl Check<'_> {
     /// Checks one change; `message` is `request` or `response`.
     pub(super) fn header(&mut self, message: &str, edit: &Edit) -> Option<HeaderRule> {
@@ -114,13 +110,13 @@ impl Check<'_> {
         let name = HeaderName::from_bytes(edit.name.as_bytes());
         let reason = match &name {
             Err(_) => "a field's name is a token of RFC 9110 §5.6.2",
-            Ok(name) if same_but_for_underscores(name.as_str(), "host") => {
+            Ok(name) if alias::is_same(name.as_str().as_bytes(), b"host") => {
                 "the host that a backend sees is a setting of its upstream"
             }
             Ok(name)
-                if RESERVED
-                    .iter()
-                    .any(|reserved| same_but_for_underscores(name.as_str(), reserved)) =>
+                if RESERVED.iter().any(|reserved| {
+                    alias::is_same(name.as_str().as_bytes(), reserved.as_bytes())
+                }) =>
             {
                 "this field frames the message or belongs to one connection, so the proxy alone writes it"
             }
