@@ -63,7 +63,6 @@
     )
 )]
 
-mod alias;
 mod authority;
 mod body;
 mod claims;
@@ -72,6 +71,7 @@ mod clock;
 mod context;
 mod cookie;
 mod error;
+mod field;
 mod identity;
 mod path;
 mod problem;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::alias;
+use crate::field;
 
 /// The header that a remaining time stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl DeadlineHeader {
     pub(super) fn write(&self, headers: &mut HeaderMap, remaining: Option<Duration>) {
         let least = remaining.into_iter().chain(self.read(headers)).min();
         let name = &self.name;
-        alias::remove_others(headers, name);
+        field::remove_aliases(headers, name);
         let value = least.and_then(|least| {
             if self.is_of_grpc {
                 return HeaderValue::from_bytes(&format_grpc(least)).ok();

@@ -11,7 +11,7 @@ use super::{
     service::Observe,
     trace_context::{self, TraceParent},
 };
-use crate::{alias, context::RequestContext, random};
+use crate::{context::RequestContext, field, random};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -111,7 +111,7 @@ fn identify<B>(request: &mut Request<B>, header: &HeaderName) -> HeaderValue {
         .or_else(|| trusted.then(sent).flatten())
         .unwrap_or_else(|| request_id::make([random::next_u64(), random::next_u64()]));
 
-    alias::remove_others(request.headers_mut(), header);
+    field::remove_aliases(request.headers_mut(), header);
     set(request.headers_mut(), header.clone(), id.clone());
     request
         .extensions_mut()

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use crate::alias;
+use crate::field;
 
 /// The names of fields that the gateway sets for backends, and that a client may therefore not send. Built once, cheap to
 /// clone.
@@ -86,7 +86,7 @@ fn is_forwarded(name: &str) -> bool {
     let starts = |prefix: &str| {
         name.as_bytes()
             .get(..prefix.len())
-            .is_some_and(|start| alias::is_same(start, prefix.as_bytes()))
+            .is_some_and(|start| field::is_alias(start, prefix.as_bytes()))
     };
     match name.as_bytes().first() {
         Some(b'x') => starts(PREFIX) || name.len() == 9 && starts("x-real-ip"),
@@ -122,7 +122,7 @@ impl Names {
             if own == name {
                 return Some(true);
             }
-            if alias::is_same(name.as_bytes(), own.as_bytes()) {
+            if field::is_alias(name.as_bytes(), own.as_bytes()) {
                 found = Some(false);
             }
         }

@@ -6,7 +6,7 @@ use crate::{mentions::Mentions, names::Names, source::Source};
 
 /// What decides, and does nothing else: tested by tables, properties and fuzzing, without a runtime.
 const CORES: &[&str] = &[
-    "alias",
+    "field",
     "auth::jose",
     "authority",
     "breaker::circuit",

@@ -1,24 +1,9 @@
 //! Changes of header fields.
 
 use super::{Action, Check, Edit, RewriteError};
-use crate::alias;
+use crate::field;
 use crate::template::{Facts, Place, RenderError, Template};
 use http::{HeaderMap, HeaderName, HeaderValue, header::MaxSizeReached};
-
-/// Fields that frame the message or belong to one connection (RFC 9110 §7.6.1), so that the proxy alone writes them.
-const RESERVED: [&str; 11] = [
-    "connection",
-    "content-length",
-    "expect",
-    "http2-settings",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "host",
-];
 
 #[derive(Debug, Clone)]
 pub(super) struct HeaderRule {
@@ -85,7 +70,7 @@ impl HeaderEdit {
     fn owns_alias(&self, name: &HeaderName) -> bool {
         !matches!(self.action, Action::Append(_))
             && *name != self.name
-            && alias::is_same(name.as_str().as_bytes(), self.name.as_str().as_bytes())
+            && field::is_alias(name.as_str().as_bytes(), self.name.as_str().as_bytes())
     }
 }
 
@@ -110,14 +95,10 @@ impl Check<'_> {
         let name = HeaderName::from_bytes(edit.name.as_bytes());
         let reason = match &name {
             Err(_) => "a field's name is a token of RFC 9110 §5.6.2",
-            Ok(name) if alias::is_same(name.as_str().as_bytes(), b"host") => {
+            Ok(name) if field::is_alias(name.as_str().as_bytes(), b"host") => {
                 "the host that a backend sees is a setting of its upstream"
             }
-            Ok(name)
-                if RESERVED.iter().any(|reserved| {
-                    alias::is_same(name.as_str().as_bytes(), reserved.as_bytes())
-                }) =>
-            {
+            Ok(name) if field::is_reserved(name) => {
                 "this field frames the message or belongs to one connection, so the proxy alone writes it"
             }
             Ok(_) => "",
