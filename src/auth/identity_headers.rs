@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::Either;
-use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
@@ -35,8 +35,7 @@ use crate::{
 ///
 /// let told = IdentityHeadersLayer::new()
 ///     .header("x-user-id", "{claims.sub}")
-///     .header("x-user-roles", "{claims.realm_access.roles}")
-///     .remove_authorization();
+///     .header("x-user-roles", "{claims.realm_access.roles}");
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct IdentityHeadersLayer(Arc<Settings>);
@@ -44,7 +43,6 @@ pub struct IdentityHeadersLayer(Arc<Settings>);
 #[derive(Clone, Debug, Default)]
 struct Settings {
     headers: Vec<(HeaderName, Template)>,
-    removes_authorization: bool,
     mistakes: Vec<String>,
 }
 
@@ -70,11 +68,6 @@ impl IdentityHeadersLayer {
                 (Err(_), _) => settings.mistakes.push(format!("identity header {name:?} is no name of a header field")),
             }
         })
-    }
-
-    /// Takes `Authorization` from the request that goes on. Default: backends see what the client sent.
-    pub fn remove_authorization(self) -> Self {
-        self.edit(|settings| settings.removes_authorization = true)
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -111,9 +104,6 @@ impl IdentityHeadersLayer {
                 false => None,
             };
             told.push((name, value));
-        }
-        if self.0.removes_authorization {
-            head.headers.remove(header::AUTHORIZATION);
         }
         for (name, value) in told {
             field::remove_aliases(&mut head.headers, name);
@@ -268,13 +258,6 @@ mod tests {
             (200, kept.map(str::to_owned).to_vec()),
             "a claim that is missing leaves no forgery"
         );
-    }
-
-    #[tokio::test]
-    async fn the_credentials_may_stay_here() {
-        let layer = IdentityHeadersLayer::new().remove_authorization();
-        let sent = [("authorization", "Bearer a"), ("x", "1")];
-        assert_eq!(seen(&layer, &sent, None).await.1, ["x: 1"]);
     }
 
     #[tokio::test]
