@@ -1,4 +1,5 @@
-//! Who is let in, over real sockets.
+//! Authentication as its users see it: tokens and keys, and who is let in over real sockets.
+#![cfg(feature = "auth")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,3 +11,14 @@ mod gateway;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
 mod support;
+mod jose {
+    mod attacks;
+    mod claims;
+    mod differential;
+    mod examples;
+    mod keys;
+    mod sets;
+    mod support;
+    mod unchanged;
+    mod wycheproof;
+}
