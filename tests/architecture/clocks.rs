@@ -13,6 +13,7 @@ const CORES: &[&str] = &[
     "authority",
     "breaker::circuit",
     "claims",
+    "json",
     "client::address",
     "client::http1::decoder",
     "client::http1::head",

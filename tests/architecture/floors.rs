@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("cookie", 0),
     ("error", 0),
     ("identity", 0),
+    ("json", 0),
     ("path", 0),
     ("problem", 0),
     ("random", 0),
