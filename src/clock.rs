@@ -4,9 +4,23 @@
 //! the runtime's time moves every timer of the crate with it.
 
 use std::time::Instant;
+#[cfg(feature = "auth")]
+use std::time::SystemTime;
 
 /// The monotonic time: for durations, deadlines and timers.
 #[inline]
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// The time of day, which people and other machines set: for when credentials begin and end. It moves with a runtime's time that a
+/// test has paused.
+#[cfg(feature = "auth")]
+pub(crate) fn wall() -> SystemTime {
+    let (told, real) = (now(), Instant::now());
+    let wall = SystemTime::now();
+    let ahead = told.checked_duration_since(real);
+    ahead
+        .and_then(|ahead| wall.checked_add(ahead))
+        .unwrap_or(wall)
 }

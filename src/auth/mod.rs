@@ -2,11 +2,12 @@
 
 mod authenticator;
 mod authorize;
-#[allow(dead_code, reason = "its users are on their way")]
 mod bearer;
 mod denied;
 mod identity_headers;
 pub mod jose;
+mod jwt;
+mod keys;
 mod query;
 mod service;
 
@@ -14,6 +15,8 @@ pub use authenticator::Authenticator;
 pub use authorize::{Authorize, AuthorizeFuture, AuthorizeLayer};
 pub use denied::Denied;
 pub use identity_headers::{IdentityHeaders, IdentityHeadersFuture, IdentityHeadersLayer};
+pub use jwt::{Issuer, JwtLayer, Revocation, RevocationList};
+pub use keys::{KeySource, KeysError};
 pub use service::{Authenticate, AuthenticateFuture, AuthenticateLayer};
 
 #[cfg(test)]

@@ -1,32 +1,39 @@
 //! Tokens that have been verified: a bounded table that is read without a lock.
 
 use std::{
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
     sync::{Arc, OnceLock},
     time::Instant,
 };
 
 use arc_swap::{ArcSwapOption, Guard};
 
-/// What a token is remembered under: what a keyed hash makes of it.
-pub(super) type Name = [u8; 16];
-
-/// A name has its place in one of these many slots.
+/// A token has its place in one of these many slots.
 const WAYS: usize = 4;
 
+/// The end of a token, of which its place is made: a signature, which differs for every token.
+const TAIL: usize = 32;
+
 /// At most so many values, each until a time of its own. When there is no room, the one of a few that ends first makes room.
+///
+/// A value is found by a keyed hash, so that nobody can choose which ones are in each other's way, and it is the value of a token only
+/// if that is the same, byte for byte.
 #[derive(Debug)]
 pub(super) struct Cache<V> {
     most: usize,
+    keys: RandomState,
     /// Made when the first value comes.
     sets: OnceLock<Box<[[ArcSwapOption<Entry<V>>; WAYS]]>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Entry<V> {
-    pub(super) name: Name,
+    hash: u64,
+    token: Box<str>,
     /// From then on it is not there.
-    pub(super) until: Instant,
-    pub(super) value: V,
+    until: Instant,
+    value: V,
 }
 
 impl<V> Cache<V> {
@@ -34,41 +41,53 @@ impl<V> Cache<V> {
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
+            keys: RandomState::new(),
             sets: OnceLock::new(),
         }
     }
 
-    pub(super) fn get(&self, name: &Name, now: Instant) -> Option<Guard<Option<Arc<Entry<V>>>>> {
-        let set = self.set(name, self.sets.get()?)?;
+    pub(super) fn get(&self, token: &str, now: Instant) -> Option<Guard<Option<Arc<Entry<V>>>>> {
+        let hash = self.hash(token);
+        let set = set(hash, self.sets.get()?)?;
         let mut slots = set.iter().map(ArcSwapOption::load);
         slots.find(|slot| {
-            slot.as_deref().is_some_and(|entry| entry.name == *name && now < entry.until)
+            let entry = slot.as_deref();
+            entry.is_some_and(|entry| entry.is(hash, token) && now < entry.until)
         })
     }
 
-    pub(super) fn put(&self, entry: Entry<V>, now: Instant) {
+    pub(super) fn put(&self, token: &str, value: V, until: Instant, now: Instant) {
         let count = self.most.div_ceil(WAYS);
-        let sets = self.sets.get_or_init(|| (0..count).map(|_| Default::default()).collect());
-        let Some(set) = self.set(&entry.name, sets) else {
+        let empty = || (0..count).map(|_| Default::default()).collect();
+        let hash = self.hash(token);
+        let Some(set) = set(hash, self.sets.get_or_init(empty)) else {
             return;
         };
         // Of two that come at once to the same place one is forgotten, which costs a verification.
         let place = set.iter().min_by_key(|slot| match slot.load().as_deref() {
-            Some(old) if old.name == entry.name => (0, now),
+            Some(old) if old.is(hash, token) => (0, now),
             None => (1, now),
             Some(old) => (2, old.until),
         });
         if let Some(place) = place {
-            place.store(Some(Arc::new(entry)));
+            place.store(Some(Arc::new(Entry {
+                hash,
+                token: token.into(),
+                until,
+                value,
+            })));
         }
     }
 
-    pub(super) fn remove(&self, name: &Name) {
-        let Some(set) = self.sets.get().and_then(|sets| self.set(name, sets)) else {
-            return;
-        };
-        for slot in set {
-            if slot.load().as_deref().is_some_and(|entry| entry.name == *name) {
+    pub(super) fn remove(&self, token: &str) {
+        let hash = self.hash(token);
+        let set = self.sets.get().and_then(|sets| set(hash, sets));
+        for slot in set.into_iter().flatten() {
+            if slot
+                .load()
+                .as_deref()
+                .is_some_and(|entry| entry.is(hash, token))
+            {
                 slot.store(None);
             }
         }
@@ -76,20 +95,49 @@ impl<V> Cache<V> {
 
     /// How many values there are, by looking at all of them.
     pub(super) fn len(&self, now: Instant) -> usize {
-        let slots = self.sets.get().into_iter().flat_map(|sets| sets.iter().flatten());
-        slots.filter(|slot| slot.load().as_deref().is_some_and(|entry| now < entry.until)).count()
+        let slots = self
+            .sets
+            .get()
+            .into_iter()
+            .flat_map(|sets| sets.iter().flatten());
+        slots
+            .filter(|slot| {
+                slot.load()
+                    .as_deref()
+                    .is_some_and(|entry| now < entry.until)
+            })
+            .count()
     }
 
     pub(super) fn clear(&self) {
-        let slots = self.sets.get().into_iter().flat_map(|sets| sets.iter().flatten());
+        let slots = self
+            .sets
+            .get()
+            .into_iter()
+            .flat_map(|sets| sets.iter().flatten());
         slots.for_each(|slot| slot.store(None));
     }
 
-    fn set<'a, S>(&self, name: &Name, sets: &'a [S]) -> Option<&'a S> {
-        let (low, _) = name.split_first_chunk()?;
-        let at = u64::from_le_bytes(*low) % u64::try_from(sets.len()).ok().filter(|len| *len > 0)?;
-        sets.get(usize::try_from(at).ok()?)
+    fn hash(&self, token: &str) -> u64 {
+        let bytes = token.as_bytes();
+        self.keys
+            .hash_one(bytes.last_chunk::<TAIL>().map_or(bytes, |tail| tail))
     }
+}
+
+impl<V> Entry<V> {
+    pub(super) fn value(&self) -> &V {
+        &self.value
+    }
+
+    fn is(&self, hash: u64, token: &str) -> bool {
+        self.hash == hash && *self.token == *token
+    }
+}
+
+fn set<S>(hash: u64, sets: &[S]) -> Option<&S> {
+    let count = u64::try_from(sets.len()).ok().filter(|count| *count > 0)?;
+    sets.get(usize::try_from(hash % count).ok()?)
 }
 
 #[cfg(test)]
@@ -110,16 +158,12 @@ mod tests {
         }
 
         fn put(&self, name: u8, until: u64, now: u64) {
-            let entry = Entry {
-                name: [name; 16],
-                until: self.at(until),
-                value: until,
-            };
-            self.0.put(entry, self.at(now));
+            let name = name.to_string();
+            self.0.put(&name, until, self.at(until), self.at(now));
         }
 
         fn value(&self, name: u8, now: u64) -> Option<u64> {
-            let found = self.0.get(&[name; 16], self.at(now))?;
+            let found = self.0.get(&name.to_string(), self.at(now))?;
             found.as_deref().map(|entry| entry.value)
         }
 
@@ -136,10 +180,14 @@ mod tests {
         assert_eq!((cache.value(1, 9), cache.value(1, 10)), (Some(10), None));
         assert_eq!((cache.len(9), cache.len(10)), (1, 0));
         cache.put(1, 20, 5);
-        assert_eq!((cache.value(1, 10), cache.len(5)), (Some(20), 1), "it is there once");
-        cache.0.remove(&[2; 16]);
+        assert_eq!(
+            (cache.value(1, 10), cache.len(5)),
+            (Some(20), 1),
+            "it is there once"
+        );
+        cache.0.remove("2");
         assert_eq!(cache.len(5), 1);
-        cache.0.remove(&[1; 16]);
+        cache.0.remove("1");
         assert_eq!(cache.len(5), 0);
     }
 
@@ -151,10 +199,19 @@ mod tests {
         }
         assert_eq!(cache.len(0), 4);
         cache.put(5, 50, 0);
-        assert_eq!((cache.value(1, 0), cache.value(5, 0), cache.len(0)), (None, Some(50), 4));
+        assert_eq!(
+            (cache.value(1, 0), cache.value(5, 0), cache.len(0)),
+            (None, Some(50), 4)
+        );
         cache.put(6, 400, 60);
-        let left: Vec<_> = (1..=6).filter(|name| cache.value(*name, 0).is_some()).collect();
-        assert_eq!(left, [2, 3, 4, 6], "what is over makes room before what is not");
+        let left: Vec<_> = (1..=6)
+            .filter(|name| cache.value(*name, 0).is_some())
+            .collect();
+        assert_eq!(
+            left,
+            [2, 3, 4, 6],
+            "what is over makes room before what is not"
+        );
         for name in 0..=255 {
             cache.put(name, 1_000, 0);
         }
@@ -164,10 +221,22 @@ mod tests {
     }
 
     #[test]
+    fn tokens_with_the_same_end_are_not_the_same() {
+        let (cache, now) = (Cache::new(8), Instant::now());
+        let (one, other) = (format!("a{:064}", 0), format!("b{:064}", 0));
+        cache.put(&one, 1, now + Duration::from_secs(1), now);
+        assert!(cache.get(&one, now).is_some() && cache.get(&other, now).is_none());
+        cache.remove(&other);
+        assert_eq!(cache.len(now), 1);
+        cache.put(&other, 2, now + Duration::from_secs(1), now);
+        assert_eq!(cache.len(now), 2);
+    }
+
+    #[test]
     fn no_room_is_no_mistake() {
         let cache = Test::new(0);
         cache.put(1, 10, 0);
         assert_eq!((cache.value(1, 0), cache.len(0)), (None, 0));
-        cache.0.remove(&[1; 16]);
+        cache.0.remove("1");
     }
 }
