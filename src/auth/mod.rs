@@ -8,13 +8,16 @@ mod identity_headers;
 pub mod jose;
 mod jwt;
 mod keys;
+mod known;
 mod query;
 mod service;
 
 pub use authenticator::Authenticator;
 pub use authorize::{Authorize, AuthorizeFuture, AuthorizeLayer};
 pub use denied::Denied;
-pub use identity_headers::{IdentityHeaders, IdentityHeadersFuture, IdentityHeadersLayer};
+pub use identity_headers::{
+    IdentityHeaders, IdentityHeadersFuture, IdentityHeadersLayer, InternalToken,
+};
 pub use jwt::{Issuer, JwtLayer, Revocation, RevocationList};
 pub use keys::{KeySource, KeysError};
 pub use service::{Authenticate, AuthenticateFuture, AuthenticateLayer};

@@ -1,6 +1,5 @@
 //! Signed tokens as credentials.
 
-mod cache;
 mod issuer;
 mod revocation;
 
@@ -17,9 +16,9 @@ use super::{
     bearer::Bearer,
     denied::Denied,
     jose::{ClaimError, KeyId, KeySet, Policy, Unverified, Verified, VerifyError},
+    known::{Cache, Entry},
 };
 use crate::{claims::Claims, clock, identity::Identity};
-use cache::{Cache, Entry};
 pub use issuer::Issuer;
 use revocation::AnyRevocation;
 pub use revocation::{Revocation, RevocationList};
@@ -165,7 +164,7 @@ impl JwtLayer {
 
     fn of(settings: Settings) -> Self {
         Self {
-            known: Arc::new(Cache::new(settings.cache_size)),
+            known: Arc::new(Cache::of_tokens(settings.cache_size)),
             settings: Arc::new(settings),
         }
     }
@@ -173,7 +172,7 @@ impl JwtLayer {
     /// What other settings have found valid is not known to be so by these.
     fn edit(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.settings));
-        self.known = Arc::new(Cache::new(self.settings.cache_size));
+        self.known = Arc::new(Cache::of_tokens(self.settings.cache_size));
         self
     }
 

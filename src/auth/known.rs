@@ -1,4 +1,4 @@
-//! Tokens that have been verified: a bounded table that is read without a lock.
+//! What is known of a token or another text for a while: a bounded table that is read without a lock.
 
 use std::{
     collections::hash_map::RandomState,
@@ -22,6 +22,8 @@ const TAIL: usize = 32;
 #[derive(Debug)]
 pub(super) struct Cache<V> {
     most: usize,
+    /// The bytes at a text's end of which its place is made.
+    tail: usize,
     keys: RandomState,
     /// Made when the first value comes.
     sets: OnceLock<Box<[[ArcSwapOption<Entry<V>>; WAYS]]>>,
@@ -37,10 +39,20 @@ pub(super) struct Entry<V> {
 }
 
 impl<V> Cache<V> {
-    /// Room for so many values, rounded up to a multiple of four; none for 0.
-    pub(super) fn new(most: usize) -> Self {
+    /// Room for what is known of so many signed tokens, rounded up to a multiple of four; none for 0.
+    pub(super) fn of_tokens(most: usize) -> Self {
+        Self::new(most, TAIL)
+    }
+
+    /// The same for texts that may have the same end.
+    pub(super) fn of_texts(most: usize) -> Self {
+        Self::new(most, usize::MAX)
+    }
+
+    fn new(most: usize, tail: usize) -> Self {
         Self {
             most,
+            tail,
             keys: RandomState::new(),
             sets: OnceLock::new(),
         }
@@ -120,8 +132,8 @@ impl<V> Cache<V> {
 
     fn hash(&self, token: &str) -> u64 {
         let bytes = token.as_bytes();
-        self.keys
-            .hash_one(bytes.last_chunk::<TAIL>().map_or(bytes, |tail| tail))
+        let (_, tail) = bytes.split_at(bytes.len().saturating_sub(self.tail));
+        self.keys.hash_one(tail)
     }
 }
 
@@ -140,6 +152,12 @@ fn set<S>(hash: u64, sets: &[S]) -> Option<&S> {
     sets.get(usize::try_from(hash % count).ok()?)
 }
 
+impl<V> Default for Cache<V> {
+    fn default() -> Self {
+        Self::of_texts(0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,7 +168,7 @@ mod tests {
 
     impl Test {
         fn new(most: usize) -> Self {
-            Self(Cache::new(most), Instant::now())
+            Self(Cache::of_tokens(most), Instant::now())
         }
 
         fn at(&self, seconds: u64) -> Instant {
@@ -222,7 +240,7 @@ mod tests {
 
     #[test]
     fn tokens_with_the_same_end_are_not_the_same() {
-        let (cache, now) = (Cache::new(8), Instant::now());
+        let (cache, now) = (Cache::of_tokens(8), Instant::now());
         let (one, other) = (format!("a{:064}", 0), format!("b{:064}", 0));
         cache.put(&one, 1, now + Duration::from_secs(1), now);
         assert!(cache.get(&one, now).is_some() && cache.get(&other, now).is_none());
