@@ -75,6 +75,7 @@ mod random;
 mod rendezvous;
 mod service;
 mod sticky;
+mod timer;
 
 pub mod breaker;
 pub mod deadline;

@@ -138,10 +138,15 @@ impl Routes {
 impl Ended {
     pub(crate) fn call(&self, request: Request<Body>) -> NextFuture {
         body_limit::within(self.body_limit, request, |request| {
-            in_time(self.timeout, request, |request| match &self.way {
-                Way::Straight(target) => target.call(request),
-                Way::Layered(layers) => layers.send(request),
-            })
+            in_time(
+                self.timeout,
+                self.way.keeps_time(),
+                request,
+                |request| match &self.way {
+                    Way::Straight(target) => target.call(request),
+                    Way::Layered(layers) => layers.send(request),
+                },
+            )
         })
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     random,
     routing::{Plan, Rewriter, TemplateFacts, WeightedSplit},
     sticky::StickyKey,
+    timer::Timer,
     upstream::ForwardHeaders,
 };
 
@@ -31,9 +32,21 @@ pub(crate) enum Way {
     Layered(Next),
 }
 
-/// Sends a request on that has at most this long.
+impl Way {
+    /// Whether an answer's body is in the hands of who keeps the request's deadline, and nobody else's.
+    pub(crate) fn keeps_time(&self) -> bool {
+        let Self::Straight(target) = self else {
+            return false;
+        };
+        let mut upstreams = target.upstreams.iter();
+        upstreams.all(|upstream| !matches!(upstream, Ready::Layered(_)))
+    }
+}
+
+/// Sends a request on that has at most this long; `keeps_time`: the body of its answer sees to that itself.
 pub(crate) fn in_time(
     limit: Option<Duration>,
+    keeps_time: bool,
     mut request: Request<Body>,
     then: impl FnOnce(Request<Body>) -> NextFuture,
 ) -> NextFuture {
@@ -44,12 +57,14 @@ pub(crate) fn in_time(
         context.limit_deadline(deadline);
     }
     let reply = then(request);
-    // The client keeps the deadline to the end of the body; this holds whatever else is on the way to it.
     NextFuture::new(async move {
-        match tokio::time::timeout_at(deadline.into(), reply).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::new(ErrorKind::Deadline)),
-        }
+        let answer = tokio::time::timeout_at(deadline.into(), reply).await;
+        let response = answer.map_err(|_| Error::new(ErrorKind::Deadline))??;
+        Ok(match keeps_time {
+            true => response,
+            // What the layers hold goes with the body.
+            false => response.map(|body| body.until(deadline, Timer::new())),
+        })
     })
 }
 

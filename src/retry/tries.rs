@@ -11,7 +11,7 @@ use http::{Request, Response};
 use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::{counts::Extra, draft::Draft, policy::Outcome};
-use crate::{body::Body, client::Timer, clock, context::Place, error::seen_in, random};
+use crate::{body::Body, clock, context::Place, error::seen_in, random, timer::Timer};
 
 /// A request that may be sent again. Its first try is in the future's own hands; there is at most one other at a time.
 pub(super) struct Tries<S>

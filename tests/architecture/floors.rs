@@ -18,6 +18,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("rendezvous", 0),
     ("service", 0),
     ("sticky", 0),
+    ("timer", 0),
     ("client", 1),
     ("mirror", 2),
     ("deadline", 2),

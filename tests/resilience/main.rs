@@ -24,3 +24,4 @@ mod sticking;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
 mod support;
+mod unread;
