@@ -68,6 +68,7 @@ mod client;
 mod clock;
 mod context;
 mod cookie;
+mod date;
 mod error;
 mod path;
 mod problem;

@@ -153,10 +153,14 @@ impl Ended {
 
 impl Target {
     pub(crate) fn call(&self, request: Request<Body>) -> NextFuture {
-        let Some(upstream) = self.pick(&request) else {
+        let Some(choice) = self.choose(&request) else {
             return NextFuture::ready(Err(ErrorKind::NoEndpoint.into()));
         };
-        self.rewritten(request, |request| upstream.call(request))
+        let reply = self.rewritten(request, |request| choice.upstream.call(request));
+        match choice.others {
+            Some(others) => others.offer(reply),
+            None => reply,
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use crate::{
     clock,
     context::RequestContext,
     error::{Error, ErrorKind},
-    random,
     routing::{Plan, Rewriter, TemplateFacts, WeightedSplit},
     sticky::StickyKey,
     timer::Timer,
@@ -134,21 +133,6 @@ impl Target {
             self.forward.apply_prefix(&mut parts.headers, prefix);
         }
         Ok((Request::from_parts(parts, body), plan))
-    }
-
-    pub(crate) fn pick(&self, request: &Request<Body>) -> Option<&Ready> {
-        let Some(split) = &self.split else {
-            return self.upstreams.first();
-        };
-        let key = self.sticky.as_ref().and_then(|sticky| {
-            let context = request.extensions().get();
-            sticky.of(request.headers(), context)
-        });
-        let index = match key {
-            Some(key) => split.pick(&key),
-            None => split.pick_random(random::next_u64()),
-        };
-        self.upstreams.get(index)
     }
 }
 

@@ -11,6 +11,7 @@ const CORES: &[&str] = &[
     "client::address",
     "client::http1::decoder",
     "client::http1::head",
+    "date",
     "deadline::wire",
     "gateway::door::request",
     "gateway::door::trusted",

@@ -11,6 +11,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("clock", 0),
     ("context", 0),
     ("cookie", 0),
+    ("date", 0),
     ("error", 0),
     ("path", 0),
     ("problem", 0),

@@ -13,6 +13,7 @@ mod backend;
 mod capture;
 mod discovery;
 mod ejection;
+mod elsewhere;
 mod faults;
 mod guards;
 mod late;
