@@ -6,7 +6,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod adapting;
 mod backend;
+mod blame;
 #[cfg(feature = "tracing")]
 #[path = "../proxy/logging/capture.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
@@ -26,3 +28,4 @@ mod sticking;
 #[allow(dead_code, reason = "what other tests need, too")]
 mod support;
 mod unread;
+mod uploads;
