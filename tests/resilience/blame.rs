@@ -110,8 +110,7 @@ mod panics {
         for place in ["call", "future", "body"] {
             let is_well = Arc::new(AtomicBool::new(false));
             let breaker = CircuitBreakerLayer::new()
-                .count_window(3)
-                .minimum_calls(3)
+                .consecutive_failures(3)
                 .half_open_calls(1)
                 .open_duration(Duration::from_millis(1));
             let (limit, retry) = (ConcurrencyLimitLayer::max(1), RetryLayer::new());

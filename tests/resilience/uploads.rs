@@ -2,22 +2,17 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::stream;
-use http::{HeaderMap, Method, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tower_gateway::{Balance, RetryLayer, Route, Upstream};
+use tower_gateway::{RetryLayer, Route, Upstream};
 
 use crate::{
     backend::until,
@@ -26,15 +21,19 @@ use crate::{
 
 #[cfg(feature = "http2")]
 mod grpc {
-    use super::*;
-    use http::Request;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use futures_util::stream;
+    use http::{HeaderMap, Method, Request, Response};
     use http_body::Frame;
-    use http_body_util::StreamBody;
+    use http_body_util::{BodyExt, StreamBody};
     use hyper::{body::Incoming, server::conn::http2, service::service_fn};
     use hyper_util::rt::{TokioExecutor, TokioIo};
     use tokio::sync::{Notify, mpsc};
     use tower::ServiceExt;
-    use tower_gateway::{Body, BoxError};
+    use tower_gateway::{Balance, Body, BoxError};
+
+    use super::*;
 
     /// How the first try ends.
     #[derive(Clone, Copy, Debug, PartialEq)]
