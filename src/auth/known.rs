@@ -26,8 +26,10 @@ pub(super) struct Cache<V> {
     tail: usize,
     keys: RandomState,
     /// Made when the first value comes.
-    sets: OnceLock<Box<[[ArcSwapOption<Entry<V>>; WAYS]]>>,
+    sets: OnceLock<Box<[Set<V>]>>,
 }
+
+type Set<V> = [ArcSwapOption<Entry<V>>; WAYS];
 
 #[derive(Debug)]
 pub(super) struct Entry<V> {

@@ -18,6 +18,7 @@ const CORES: &[&str] = &[
     "client::http1::decoder",
     "client::http1::head",
     "cookie",
+    "date",
     "deadline::wire",
     "gateway::door::request",
     "gateway::door::trusted",

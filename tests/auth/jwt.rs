@@ -268,19 +268,26 @@ async fn a_token_is_in_one_place_and_stays_here() {
 
 /// Keys that change, and what was asked for.
 #[derive(Clone, Default)]
-struct Changing(Arc<Mutex<(Option<KeySet>, Option<KeySet>, usize)>>);
+struct Changing(Arc<Mutex<Keys>>);
+
+#[derive(Default)]
+struct Keys {
+    now: Option<KeySet>,
+    next: Option<KeySet>,
+    asked: usize,
+}
 
 impl KeySource for Changing {
     fn current(&self) -> Option<KeySet> {
-        self.0.lock().unwrap().0.clone()
+        self.0.lock().unwrap().now.clone()
     }
 
     async fn refresh(&self, _: Option<&str>) -> Result<KeySet, KeysError> {
         let mut state = self.0.lock().unwrap();
-        state.2 += 1;
-        match state.1.clone() {
+        state.asked += 1;
+        match state.next.clone() {
             Some(next) => {
-                state.0 = Some(next.clone());
+                state.now = Some(next.clone());
                 Ok(next)
             }
             None => Err(KeysError("the source is down".into())),
@@ -299,11 +306,11 @@ async fn keys_come_late_change_and_go() {
         503,
         "there are no keys, and none to be had"
     );
-    source.0.lock().unwrap().1 = Some(keys(&[&old]));
+    source.0.lock().unwrap().next = Some(keys(&[&old]));
     assert_eq!(status(&layer, &of_old).await, 200);
     assert_eq!(status(&layer, &of_new).await, 401);
-    source.0.lock().unwrap().1 = Some(keys(&[&old, &new]));
-    let before = source.0.lock().unwrap().2;
+    source.0.lock().unwrap().next = Some(keys(&[&old, &new]));
+    let before = source.0.lock().unwrap().asked;
     assert_eq!(
         status(&layer, &of_new).await,
         200,
@@ -314,11 +321,11 @@ async fn keys_come_late_change_and_go() {
         (200, 200)
     );
     assert_eq!(
-        (source.0.lock().unwrap().2, layer.cached()),
+        (source.0.lock().unwrap().asked, layer.cached()),
         (before + 1, 2)
     );
-    source.0.lock().unwrap().0 = Some(keys(&[&new]));
-    source.0.lock().unwrap().1 = Some(keys(&[&new]));
+    source.0.lock().unwrap().now = Some(keys(&[&new]));
+    source.0.lock().unwrap().next = Some(keys(&[&new]));
     assert_eq!(
         status(&layer, &of_old).await,
         401,
