@@ -89,7 +89,8 @@ pub(crate) struct Endpoints {
 pub(crate) struct Wish<'a> {
     /// The client's cookie: it belongs to the endpoint with this token.
     pub(crate) token: Option<&'a [u8]>,
-    pub(crate) key: Option<&'a [u8]>,
+    /// By its hash.
+    pub(crate) key: Option<u64>,
     /// By their ids: none of these, if there is another.
     pub(crate) tried: &'a [u64],
 }

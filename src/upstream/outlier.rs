@@ -10,6 +10,12 @@ use std::{
 /// A failure is an answer of 500 and above but 501 and 505, no answer, one that comes too late, or one whose body breaks; not what a
 /// client did wrong, or that it left. An ejected endpoint comes back by itself; what it has under way is not touched.
 ///
+/// Too late is an endpoint only when it was the one that was waited for: not while a client sends its request's body or does not
+/// read the answer, nor while a request waits for a connection. The upstream's head and activity timeouts count whenever
+/// that is so. A deadline, which a caller may have set, and a time for the whole count if the endpoint was waited for
+/// during the last second, or during half of the upstream's own timeout or that of a try when these are shorter. So a route's
+/// deadline below a second ejects nobody: give the upstream a head timeout as well.
+///
 /// | setting | default |
 /// |---|---|
 /// | [`consecutive_failures`](Self::consecutive_failures) | 5 |

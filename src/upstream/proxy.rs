@@ -20,10 +20,11 @@ use super::{
     endpoint::LiveEndpoint,
     endpoints::{Endpoints, Taken, Wish},
     expect,
-    failover::{Detour, Spare},
+    failover::{Detour, Detoured, Spare},
     join_cookies, restore_upgrade,
-    score::Score,
+    score::{Score, Terms},
     strip_request, strip_response, tunnel, upgrade,
+    upload::Upload,
 };
 use crate::{
     body::Body,
@@ -31,6 +32,7 @@ use crate::{
     clock,
     context::RequestContext,
     error::{Error, ErrorKind},
+    rendezvous,
 };
 
 /// The `Host` that a backend sees.
@@ -160,13 +162,14 @@ impl Proxy {
         let tried = context.tried.take();
         let key = endpoints
             .key()
-            .and_then(|key| key.of(&parts.headers, Some(&context)));
+            .and_then(|key| key.of(&parts.headers, Some(&context)))
+            .map(|key| rendezvous::hash(&key));
         let affinity = endpoints.affinity();
         let token = affinity.and_then(|affinity| affinity.read(&parts.headers));
         let met = tried.as_ref().map(|tried| tried.all()).unwrap_or_default();
         let taken = endpoints.take(&Wish {
             token,
-            key: key.as_deref(),
+            key,
             tried: &met,
         });
         let Taken {
@@ -217,6 +220,10 @@ impl Proxy {
         if parts.version >= Version::HTTP_2 {
             join_cookies(&mut headers);
         }
+        let upload = match endpoints.keeps_score() {
+            true => Upload::follow(&mut body),
+            false => None,
+        };
         let on_continue: Option<Arc<dyn Fn() + Send + Sync>> =
             if !body.is_end_stream() && headers.contains_key(header::EXPECT) {
                 let key = expect::Key::default();
@@ -237,18 +244,26 @@ impl Proxy {
         let own = settings
             .timeout
             .and_then(|limit| clock::now().checked_add(limit));
+        let others = context.deadline();
         let limits = Limits {
             head: settings.head_timeout,
             activity: settings.activity_timeout,
-            deadline: context.deadline().into_iter().chain(own).min(),
+            deadline: others.into_iter().chain(own).min(),
+        };
+        let own = own.into_iter().chain(context.try_ends).min();
+        let terms = Terms {
+            patience: context.patience(),
+            own: own.filter(|own| others.is_none_or(|others| *own <= others)),
+            upload,
         };
         let in_flight = match switch {
             Some(_) => in_flight.for_upgrades(),
             None => in_flight,
         };
-        let patience = context.patience();
+        let score = Score::begin(endpoints, &endpoint, &terms);
         let spare = has_others.then(|| Spare {
-            patience,
+            terms,
+            key,
             backend: self.inner.clone(),
             record: context.record,
             tried,
@@ -267,7 +282,7 @@ impl Proxy {
             limits,
             switch,
             spare,
-            score: Score::begin(endpoints, &endpoint, patience),
+            score,
             bind,
         })
     }
@@ -334,17 +349,19 @@ where
         let mut this = self.project();
         let answer = loop {
             if let Some(detour) = this.detour {
-                let (answer, other) = ready!(detour.as_mut().poll(cx))?;
+                let Detoured {
+                    answer,
+                    endpoint,
+                    score,
+                } = ready!(detour.as_mut().poll(cx))?;
                 if let Some(bind) = this.bind {
-                    bind.turn_to(other);
+                    bind.turn_to(endpoint);
                 }
+                *this.score = score;
                 break answer;
             }
             match ready!(this.answer.as_mut().poll(cx)) {
-                Ok(answer) => match this.score.take() {
-                    Some(score) => break score.answer(answer),
-                    None => break answer,
-                },
+                Ok(answer) => break answer,
                 Err(Unanswered { error, unsent }) => {
                     if let Some(score) = this.score.take() {
                         score.fail(&error);
@@ -358,24 +375,37 @@ where
                 }
             }
         };
-        Poll::Ready(match answer {
+        let (score, bind) = (this.score.take(), this.bind.take());
+        let mut response = match answer {
             Answer::Body(mut response) => {
-                strip_response(response.headers_mut());
-                if let Some(bind) = this.bind.take() {
-                    bind.tell(response.headers_mut());
+                if let Some(score) = score {
+                    response = score.answer(response);
                 }
+                strip_response(response.headers_mut());
                 if *this.is_head {
                     *response.body_mut() = Body::empty();
                 }
-                Ok(response)
+                response
             }
-            Answer::Switched(switched) => match this.switch.take() {
-                Some(switch) => switch.join(switched.0, switched.1),
-                None => {
-                    Err(Error::new(ErrorKind::Upgrade).with_source("a 101 that nobody asked for"))
+            Answer::Switched(switched) => {
+                let joined =
+                    match this.switch.take() {
+                        Some(switch) => switch.join(switched.0, switched.1),
+                        None => Err(Error::new(ErrorKind::Upgrade)
+                            .with_source("a 101 that nobody asked for")),
+                    };
+                match (score, &joined) {
+                    (Some(score), Ok(_)) => score.switched(),
+                    (Some(score), Err(error)) => score.fail(error),
+                    (None, _) => {}
                 }
-            },
-        })
+                joined?
+            }
+        };
+        if let Some(bind) = bind {
+            bind.tell(response.headers_mut());
+        }
+        Poll::Ready(Ok(response))
     }
 }
 

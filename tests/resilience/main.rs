@@ -7,6 +7,7 @@
 )]
 
 mod backend;
+mod blame;
 #[cfg(feature = "tracing")]
 #[path = "../proxy/logging/capture.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
