@@ -73,7 +73,7 @@ pub(crate) struct Endpoints {
     members: Mutex<Vec<Member>>,
     view: ArcSwap<View>,
     turn: AtomicUsize,
-    /// Told when there are endpoints that were not there before.
+    /// Told when an endpoint has come or gone.
     pub(super) changed: Arc<Notify>,
     check: Option<HealthCheck>,
     probes: Background,
@@ -244,10 +244,10 @@ impl Endpoints {
             return Err(mistakes);
         }
         let is_known = |new: &Member| members.iter().any(|old| old.live.id == new.live.id);
-        let has_new = !next.iter().all(is_known);
+        let is_same = next.len() == members.len() && next.iter().all(is_known);
         *members = next;
         self.publish(&mut members, now);
-        if has_new {
+        if !is_same {
             self.changed.notify_one();
         }
         Ok(())
