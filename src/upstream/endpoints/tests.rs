@@ -3,7 +3,10 @@ use std::collections::BTreeMap;
 use tokio::time::advance;
 
 use super::*;
-use crate::client::{ClientConfig, Resolver};
+use crate::{
+    client::{ClientConfig, Resolver},
+    upstream::{Endpoint, endpoint::Health},
+};
 
 fn endpoints(choice: Choice, urls: &[(&str, u32)]) -> Endpoints {
     let factory = Factory {
@@ -368,4 +371,41 @@ async fn a_ramp_without_end_is_one() {
     all.set(&list(&THREE)).unwrap();
     let new = picks(&all, 3000)["http://c"];
     assert!((50..200).contains(&new), "{new}");
+}
+
+/// When everything fails, who may not eject any more does not wait for those who could.
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_can_eject_nobody_takes_no_lock() {
+    let all = Arc::new(endpoints(ejecting(OutlierEjection::new()), &THREE));
+    fail(&all, "http://a", 5);
+    let b = find(&all, "http://b");
+    let locked = all.members.lock().unwrap();
+    let (told, done) = std::sync::mpsc::channel();
+    let other = all.clone();
+    let _worker = std::thread::spawn(move || {
+        (0..9).for_each(|_| other.enter(&b, Outcome::Bad));
+        let _ = told.send(());
+    });
+    let in_time = done.recv_timeout(Duration::from_secs(5));
+    drop(locked);
+    assert!(in_time.is_ok());
+    advance(Duration::from_secs(30)).await;
+    fail(&all, "http://b", 1);
+    assert_eq!(names(&all), ["http://a", "http://c"], "its turn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_endpoints_each_is_known_again() {
+    let urls: Vec<String> = (0..5_000).map(|at| format!("http://host-{at}")).collect();
+    let mut wanted: Vec<Endpoint> = urls.iter().map(Endpoint::from).collect();
+    let all = endpoints(Choice::default(), &THREE);
+    let ids = |all: &Endpoints| all.all().iter().map(|live| live.id).collect::<Vec<_>>();
+    all.set(&wanted).unwrap();
+    let mut before = ids(&all);
+    wanted.reverse();
+    all.set(&wanted).unwrap();
+    before.reverse();
+    assert_eq!(ids(&all), before);
+    wanted.push(wanted[7].clone());
+    assert_eq!(all.set(&wanted).unwrap_err().len(), 1);
 }
