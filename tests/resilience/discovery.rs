@@ -127,3 +127,22 @@ async fn settings_for_tls_are_not_in_vain() {
     assert_eq!(send(gateway, request("GET", "/")).await.status(), 503);
     assert_eq!(a.open(), 0);
 }
+
+#[cfg(feature = "dns")]
+#[test]
+fn what_can_not_be_in_dns_is_a_build_error() {
+    use tower_gateway::Dns;
+    for (dns, what) in [
+        (Dns::hosts("users"), "`users`"),
+        (Dns::srv("gopher", "_o._tcp.test"), "gopher"),
+        (Dns::srv("http", "_o._tcp.test:53"), "`_o._tcp.test:53`"),
+    ] {
+        let mistake = Upstream::discover(dns).check().unwrap_err().to_string();
+        assert!(mistake.contains(what), "{mistake}");
+    }
+    assert!(
+        Upstream::discover(Dns::hosts("http://users"))
+            .check()
+            .is_ok()
+    );
+}
