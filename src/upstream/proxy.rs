@@ -21,14 +21,15 @@ use super::{
     endpoints::{Endpoints, Taken, Wish},
     expect,
     failover::{Detour, Detoured, Spare},
-    join_cookies, restore_upgrade,
+    join_cookies,
     score::{Score, Terms},
-    strip_request, strip_response, tunnel, upgrade,
+    strip_request, strip_response,
+    upgrade::Switch,
     upload::Upload,
 };
 use crate::{
     body::Body,
-    client::{Answer, InFlight, Limits, Outgoing, Switched, Unanswered},
+    client::{Answer, InFlight, Limits, Outgoing, Unanswered},
     clock,
     context::RequestContext,
     error::{Error, ErrorKind},
@@ -102,19 +103,37 @@ impl Proxy {
     }
 
     /// Starts what goes on beside the requests. Says what a request has to wait for, if nobody knows yet where the endpoints
-    /// are; it is part of having a connection, and limited with it.
-    pub(crate) fn begin(&self) -> Option<impl Future<Output = Result<(), Error>> + Send + use<>> {
+    /// are; it is part of having a connection, and limited with it, and part of the request's whole time.
+    pub(crate) fn begin(
+        &self,
+        request: &mut Request<Body>,
+    ) -> Option<impl Future<Output = Result<(), Error>> + Send + use<>> {
         self.inner.endpoints.attend();
         if !self.inner.endpoints.is_unknown() {
             return None;
         }
         let inner = self.inner.clone();
+        let now = clock::now();
+        let extensions = request.extensions_mut();
+        let context = extensions.get_or_insert_default::<RequestContext>();
+        let own = inner.settings.timeout;
+        if let Some(own) = own.and_then(|limit| now.checked_add(limit)) {
+            context.limit_deadline(own);
+        }
+        let left = context
+            .deadline()
+            .map(|end| end.saturating_duration_since(now));
         Some(async move {
             let limit = inner.endpoints.factory.config.connect_timeout;
+            let (limit, error) = match left {
+                Some(left) if left <= limit => {
+                    (left, Error::new(ErrorKind::Deadline).with_retryable(true))
+                }
+                _ => (limit, Error::new(ErrorKind::ConnectTimeout)),
+            };
             let known = tokio::time::timeout(limit, inner.endpoints.known());
             known.await.map_err(|_| {
-                Error::new(ErrorKind::ConnectTimeout)
-                    .with_source(format!("no endpoint was discovered within {limit:?}"))
+                error.with_source(format!("no endpoint was discovered within {limit:?}"))
             })
         })
     }
@@ -406,50 +425,6 @@ where
             bind.tell(response.headers_mut());
         }
         Poll::Ready(Ok(response))
-    }
-}
-
-/// A client that wants to change the protocol.
-struct Switch {
-    client: OnUpgrade,
-    asked: HeaderValue,
-    key: Option<HeaderValue>,
-    idle: Option<Duration>,
-}
-
-impl Switch {
-    /// Asks the backend for the protocol that the client asks for.
-    fn ask(
-        client: OnUpgrade,
-        asked: &str,
-        idle: Option<Duration>,
-        headers: &mut HeaderMap,
-    ) -> Result<Box<Self>, Error> {
-        let asked = HeaderValue::from_str(asked).map_err(|_| ErrorKind::BadRequest)?;
-        restore_upgrade(headers, asked.clone());
-        let key = headers.get(header::SEC_WEBSOCKET_KEY).cloned();
-        Ok(Box::new(Self {
-            client,
-            asked,
-            key,
-            idle,
-        }))
-    }
-
-    /// Checks the 101 and joins the connections behind it.
-    fn join(self, mut response: Response<()>, backend: Switched) -> Result<Response<Body>, Error> {
-        let key = self.key.as_ref().map(HeaderValue::as_bytes);
-        let asked = self.asked.to_str().unwrap_or_default();
-        if let Some(mistake) = upgrade::mistake(asked, key, response.headers()) {
-            return Err(Error::new(ErrorKind::Upgrade).with_source(mistake));
-        }
-        let protocol = response.headers().get(header::UPGRADE).cloned();
-        strip_response(response.headers_mut());
-        if let Some(protocol) = protocol {
-            restore_upgrade(response.headers_mut(), protocol);
-        }
-        tokio::spawn(tunnel::join(self.client, backend, self.idle));
-        Ok(response.map(|()| Body::empty()))
     }
 }
 
