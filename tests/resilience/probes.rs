@@ -261,3 +261,26 @@ async fn probes_are_bounded() {
     let endpoints = handle.endpoints();
     assert!(endpoints.iter().all(|at| at.is_healthy == Some(false)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn failures_that_are_not_in_a_row_are_forgotten() {
+    let address = crate::support::raw_backend(|_, mut stream| async move {
+        for status in [200, 500].iter().cycle() {
+            crate::support::read_head(&mut stream).await;
+            let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
+            let sent = tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes());
+            sent.await.unwrap();
+        }
+    })
+    .await;
+    let second = Duration::from_secs(1);
+    let upstream = Upstream::http([format!("http://{address}")])
+        .health_check(check().interval(second).timeout(second));
+    let handle = upstream.handle();
+    let _gateway = one_route(Route::new("/{*rest}"), upstream);
+    tokio::time::sleep(second / 2).await;
+    for _ in 0..20 {
+        assert_eq!(handle.endpoints()[0].is_healthy, Some(true));
+        tokio::time::sleep(second).await;
+    }
+}

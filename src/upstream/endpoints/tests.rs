@@ -409,3 +409,42 @@ async fn of_many_endpoints_each_is_known_again() {
     wanted.push(wanted[7].clone());
     assert_eq!(all.set(&wanted).unwrap_err().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_comes_back_in_its_own_time() {
+    let all = endpoints(ejecting(OutlierEjection::new().max_ejected(1.0)), &THREE);
+    fail(&all, "http://a", 5);
+    advance(Duration::from_secs(10)).await;
+    fail(&all, "http://b", 5);
+    assert_eq!(names(&all), ["http://c"]);
+    advance(Duration::from_secs(20)).await;
+    assert_eq!(names(&all), ["http://a", "http://c"]);
+    advance(Duration::from_secs(10)).await;
+    assert_eq!(names(&all).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_comes_back_begins_anew() {
+    let all = endpoints(ejecting(OutlierEjection::new()), &THREE);
+    fail(&all, "http://a", 4);
+    let a = find(&all, "http://a");
+    all.set_health(&a, Health::Unhealthy);
+    all.set_health(&a, Health::Healthy);
+    fail(&all, "http://a", 4);
+    assert_eq!(names(&all).len(), 3, "what was before is forgotten");
+    fail(&all, "http://a", 1);
+    assert_eq!(names(&all).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ramp_goes_on_whatever_else_changes() {
+    let choice = Choice {
+        slow_start: Some(Duration::from_secs(100)),
+        ..round_robin()
+    };
+    let all = endpoints(choice, &THREE[..2]);
+    all.set(&list(&THREE)).unwrap();
+    all.set_health(&find(&all, "http://a"), Health::Healthy);
+    let new = picks(&all, 3000)["http://c"];
+    assert!((50..200).contains(&new), "{new}");
+}
