@@ -171,7 +171,7 @@ impl Ready {
             Self::InProcess(service) => service.call(request),
             Self::Proxy(proxy) => match count_down(&mut request).transpose() {
                 Some(answer) => NextFuture::ready(answer),
-                None => match proxy.begin() {
+                None => match proxy.begin(&mut request) {
                     None => match proxy.call(request) {
                         Ok(reply) => NextFuture::new(reply),
                         Err(error) => NextFuture::ready(Err(error)),

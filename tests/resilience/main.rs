@@ -29,3 +29,4 @@ mod sticking;
 mod support;
 mod unread;
 mod uploads;
+mod whose_time;
