@@ -132,6 +132,7 @@ impl Claims {
         names.try_fold(first, |value, name| value.as_object()?.get(name))
     }
 
+    #[cfg(any(test, feature = "auth"))]
     pub(crate) fn members(&self) -> &Map<String, Value> {
         &self.0
     }

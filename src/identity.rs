@@ -53,6 +53,7 @@ impl Identity {
     }
 
     /// The same one, of whom something else is known too: the other's claims under the name of its method.
+    #[cfg(any(test, feature = "auth"))]
     pub(crate) fn and(self, other: &Self) -> Self {
         let Inner { method, claims } = Arc::unwrap_or_clone(self.0);
         Self::new(

@@ -71,6 +71,7 @@ mod clock;
 mod context;
 mod cookie;
 mod error;
+mod field;
 mod identity;
 mod path;
 mod problem;

@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value;
+
+use crate::claims::Claims;
+
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Escapes all but the unreserved characters: a raw value is data, so every delimiter in it is escaped, in paths and queries alike.
@@ -29,8 +33,33 @@ pub(super) fn escape_encoded(out: &mut Vec<u8>, text: &str, slashes: bool) {
     }
 }
 
+/// Adds a claim so that it can be read back from a header field, whatever it is: items with commas between them, and percent-encoded
+/// what is not visible ASCII, what would be taken for an escape or a comma of the list, and blanks that a recipient would trim.
+pub(super) fn escape_claim(out: &mut Vec<u8>, claim: &Value) {
+    let (items, is_list) = match claim {
+        Value::Array(items) => (&items[..], true),
+        one => (std::slice::from_ref(one), false),
+    };
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        let text = Claims::plain(item);
+        let last = text.len().saturating_sub(1);
+        for (at, &byte) in text.as_bytes().iter().enumerate() {
+            match byte {
+                b'%' => push_escape(out, byte),
+                b',' if is_list => push_escape(out, byte),
+                b' ' if at > 0 && at < last => out.push(byte),
+                b'!'..=b'~' => out.push(byte),
+                _ => push_escape(out, byte),
+            }
+        }
+    }
+}
+
 /// Percent-decodes; a `%` that begins no escape stands for itself.
-pub(super) fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn decode(text: &[u8]) -> Cow<'_, [u8]> {
     if text.contains(&b'%') {
         Cow::Owned(bytes(text).collect())
     } else {

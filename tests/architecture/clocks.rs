@@ -6,13 +6,17 @@ use crate::{mentions::Mentions, names::Names, source::Source};
 
 /// What decides, and does nothing else: tested by tables, properties and fuzzing, without a runtime.
 const CORES: &[&str] = &[
+    "field",
+    "auth::bearer",
     "auth::jose",
+    "auth::query",
     "authority",
     "breaker::circuit",
     "claims",
     "client::address",
     "client::http1::decoder",
     "client::http1::head",
+    "cookie",
     "deadline::wire",
     "gateway::door::request",
     "gateway::door::trusted",

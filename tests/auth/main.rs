@@ -1,5 +1,4 @@
-//! Authentication as its users see it.
-
+//! Authentication as its users see it: tokens and keys, and who is let in over real sockets.
 #![cfg(feature = "auth")]
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +7,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod gateway;
+#[path = "../proxy/support.rs"]
+#[allow(dead_code, reason = "what other tests need, too")]
+mod support;
 mod jose {
     mod attacks;
     mod claims;
