@@ -64,12 +64,15 @@
 )]
 
 mod authority;
+mod background;
 mod body;
 mod claims;
 mod client;
 mod clock;
 mod context;
 mod cookie;
+#[cfg(feature = "auth")]
+mod date;
 mod error;
 mod field;
 mod identity;

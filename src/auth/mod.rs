@@ -5,10 +5,10 @@ mod authorize;
 #[allow(dead_code, reason = "its users are on their way")]
 mod bearer;
 mod denied;
-#[allow(dead_code, reason = "its users are on their way")]
 mod fetch;
 mod identity_headers;
 pub mod jose;
+pub mod keys;
 mod query;
 mod service;
 

@@ -13,13 +13,13 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     Affinity, Endpoint, HealthCheck, OutlierEjection,
-    background::Background,
     balance::{Ask, Balance, FULL, Field, Picker, Policy, Seen},
     discover::{self, AnyDiscover},
     endpoint::{EndpointStatus, Factory, Health, LiveEndpoint},
     outlier::Ejection,
 };
 use crate::{
+    background::Background,
     client::InFlight,
     clock,
     error::{Error, ErrorKind},

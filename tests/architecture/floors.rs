@@ -8,11 +8,13 @@ use crate::{mentions::Mentions, names::Names, source::Source};
 const FLOORS: &[(&str, u8)] = &[
     ("field", 0),
     ("authority", 0),
+    ("background", 0),
     ("body", 0),
     ("claims", 0),
     ("clock", 0),
     ("context", 0),
     ("cookie", 0),
+    ("date", 0),
     ("error", 0),
     ("identity", 0),
     ("path", 0),

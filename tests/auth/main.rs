@@ -8,6 +8,7 @@
 )]
 
 mod gateway;
+mod provider;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
 mod support;
