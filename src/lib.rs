@@ -64,6 +64,7 @@
 )]
 
 mod authority;
+mod background;
 mod body;
 mod claims;
 mod client;

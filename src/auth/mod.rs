@@ -4,10 +4,11 @@ mod authenticator;
 mod authorize;
 mod bearer;
 mod denied;
+mod fetch;
 mod identity_headers;
 pub mod jose;
 mod jwt;
-mod keys;
+pub mod keys;
 mod known;
 mod query;
 mod service;
@@ -19,7 +20,6 @@ pub use identity_headers::{
     IdentityHeaders, IdentityHeadersFuture, IdentityHeadersLayer, InternalToken,
 };
 pub use jwt::{Issuer, JwtLayer, Revocation, RevocationList};
-pub use keys::{KeySource, KeysError};
 pub use service::{Authenticate, AuthenticateFuture, AuthenticateLayer};
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 mod gateway;
 mod jwt;
+mod provider;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
 mod support;
