@@ -6,7 +6,9 @@ use crate::{mentions::Mentions, names::Names, source::Source};
 
 /// What decides, and does nothing else: tested by tables, properties and fuzzing, without a runtime.
 const CORES: &[&str] = &[
+    "auth::api_key::key",
     "auth::bearer",
+    "auth::fields",
     "auth::jose",
     "auth::query",
     "authority",
