@@ -130,12 +130,12 @@ fn foreign_types_are_found() {
         ("pub union A { pub b: hyper::Uri }", "hyper::Uri"),
         ("pub type A<B> = Result<B, hyper::Error>;", "hyper::Error"),
         (
-            "#[derive(Clone, serde::Serialize)] pub struct A;",
-            "serde::Serialize",
+            "#[derive(Clone, serde::Deserialize)] pub struct A;",
+            "serde::Deserialize",
         ),
         (
-            "use serde::Serialize; #[derive(Serialize)] pub enum A {}",
-            "serde::Serialize",
+            "use serde::Deserialize; #[derive(Deserialize)] pub enum A {}",
+            "serde::Deserialize",
         ),
         (
             "pin_project! { pub struct A { #[pin] pub b: hyper::Body } }",

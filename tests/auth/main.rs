@@ -1,4 +1,5 @@
-//! Who is let in, over real sockets.
+//! Authentication as its users see it.
+
 #![cfg(feature = "auth")]
 #![allow(
     clippy::unwrap_used,
@@ -9,3 +10,14 @@
 
 mod api_key;
 mod echo;
+mod jose {
+    mod attacks;
+    mod claims;
+    mod differential;
+    mod examples;
+    mod keys;
+    mod sets;
+    mod support;
+    mod unchanged;
+    mod wycheproof;
+}

@@ -2,15 +2,13 @@
 
 use std::{fmt, str::FromStr};
 
+use super::KeyError;
+
 /// A signature algorithm, by its name in JOSE.
 ///
 /// `none` and every algorithm that is not listed do not exist here: [`FromStr`] refuses them. Names are case-sensitive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-#[expect(
-    clippy::upper_case_acronyms,
-    reason = "the names of RFC 7518 are what people look for"
-)]
 pub enum Algorithm {
     /// HMAC with SHA-256; a secret of at least 32 bytes.
     HS256,
@@ -79,15 +77,15 @@ impl fmt::Display for Algorithm {
 ///
 /// # Errors
 ///
-/// [`KeyError::Algorithm`](super::KeyError::Algorithm) with the name.
+/// [`KeyError::Algorithm`] with the name.
 impl FromStr for Algorithm {
-    type Err = super::KeyError;
+    type Err = KeyError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         Self::ALL
             .into_iter()
             .find(|algorithm| algorithm.name() == name)
-            .ok_or_else(|| super::KeyError::Algorithm(name.into()))
+            .ok_or_else(|| KeyError::Algorithm(name.into()))
     }
 }
 
@@ -104,6 +102,18 @@ impl Algorithms {
 
     pub(super) fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// These, if all of them are among the others and there is one.
+    pub(super) fn within(self, others: Self) -> Result<Self, KeyError> {
+        match self.iter().find(|algorithm| !others.contains(*algorithm)) {
+            Some(other) => Err(KeyError::Mismatch(other)),
+            None if self.0 == 0 => Err(KeyError::Member {
+                member: "alg",
+                wrong: "has to be at least one",
+            }),
+            None => Ok(self),
+        }
     }
 
     pub(super) fn iter(self) -> impl Iterator<Item = Algorithm> {

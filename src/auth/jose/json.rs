@@ -1,51 +1,163 @@
 //! Strict JSON (RFC 8259): what could be read in two ways is refused.
 
-use std::borrow::Cow;
+mod parser;
+#[cfg(test)]
+mod tests;
+
+use std::{borrow::Cow, fmt};
+
+use super::JsonError;
+use parser::parse;
 
 /// A JSON value within claims. Cheap to copy.
+///
+/// Its `Debug` is its JSON.
 #[derive(Clone, Copy)]
 pub struct Value<'a> {
     text: &'a str,
+    node: &'a Node,
 }
 
 impl<'a> Value<'a> {
+    /// `node` is what `text` was parsed to.
+    pub(super) fn new(text: &'a str, node: &'a Node) -> Self {
+        Self { text, node }
+    }
+
     /// If it is a string.
     #[must_use]
     pub fn as_str(self) -> Option<&'a str> {
-        None
+        match &self.node.kind {
+            Kind::String(content) => Some(content.get(self.text)),
+            _ => None,
+        }
     }
 
     /// If it is `true` or `false`.
     #[must_use]
     pub fn as_bool(self) -> Option<bool> {
-        None
+        match self.node.kind {
+            Kind::Bool(value) => Some(value),
+            _ => None,
+        }
     }
 
     /// If it is an integer that fits, without a fraction or an exponent.
     #[must_use]
     pub fn as_i64(self) -> Option<i64> {
-        None
+        self.number()?.parse().ok()
     }
 
     /// If it is an array: its items.
+    #[must_use]
     pub fn items(self) -> Option<impl Iterator<Item = Value<'a>>> {
-        None::<std::iter::Empty<Value<'a>>>
+        match &self.node.kind {
+            Kind::Array(items) => Some(items.iter().map(move |node| Self::new(self.text, node))),
+            _ => None,
+        }
     }
 
     /// If it is an object: its members, in their order.
+    #[must_use]
     pub fn members(self) -> Option<impl Iterator<Item = (&'a str, Value<'a>)>> {
-        None::<std::iter::Empty<(&'a str, Value<'a>)>>
+        match &self.node.kind {
+            Kind::Object(members) => Some(members.iter().map(move |(name, node)| {
+                let value = Self::new(self.text, node);
+                (name.get(self.text), value)
+            })),
+            _ => None,
+        }
     }
 
     /// As it is in the token: a number has all its digits.
     #[must_use]
     pub fn json(self) -> &'a str {
-        self.text
+        slice(self.text, self.node.start, self.node.end)
     }
 
     /// As text for people: a string is its content, everything else its JSON.
     #[must_use]
     pub fn text(self) -> Cow<'a, str> {
-        Cow::Borrowed(self.text)
+        Cow::Borrowed(self.as_str().unwrap_or(self.json()))
+    }
+
+    pub(super) fn is_null(self) -> bool {
+        matches!(self.node.kind, Kind::Null)
+    }
+
+    /// The digits, if it is a number.
+    pub(super) fn number(self) -> Option<&'a str> {
+        matches!(self.node.kind, Kind::Number).then(|| self.json())
+    }
+
+    /// The member of exactly this name.
+    pub(super) fn member(self, name: &str) -> Option<Value<'a>> {
+        let (_, value) = self.members()?.find(|(other, _)| *other == name)?;
+        Some(value)
+    }
+
+    /// By a path with dots, of which the names may have some too: the longest name that fits is taken.
+    pub(super) fn find(self, path: &str) -> Option<Value<'a>> {
+        self.member(path).or_else(|| {
+            let mut dots = path.rmatch_indices('.');
+            dots.find_map(|(dot, _)| self.member(path.get(..dot)?)?.find(path.get(dot + 1..)?))
+        })
+    }
+}
+
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.json())
+    }
+}
+
+/// A value, by where it is in the text.
+#[derive(Clone)]
+pub(super) struct Node {
+    start: usize,
+    end: usize,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Null,
+    Bool(bool),
+    Number,
+    String(Content),
+    Array(Vec<Node>),
+    Object(Vec<(Content, Node)>),
+}
+
+/// What is between the quotes.
+#[derive(Clone)]
+enum Content {
+    /// In the text as it is.
+    Plain { start: usize, end: usize },
+    /// What the escapes stand for.
+    Unescaped(Box<str>),
+}
+
+impl Content {
+    fn get<'a>(&'a self, text: &'a str) -> &'a str {
+        match self {
+            Self::Plain { start, end } => slice(text, *start, *end),
+            Self::Unescaped(content) => content,
+        }
+    }
+}
+
+/// Of the text that was parsed, so that it is never out of bounds.
+fn slice(text: &str, start: usize, end: usize) -> &str {
+    text.get(start..end).unwrap_or_default()
+}
+
+/// An object and nothing else.
+pub(super) fn parse_object(bytes: &[u8]) -> Result<(&str, Node), JsonError> {
+    let text = str::from_utf8(bytes).map_err(|_| JsonError::Utf8)?;
+    let node = parse(text)?;
+    match node.kind {
+        Kind::Object(_) => Ok((text, node)),
+        _ => Err(JsonError::NotAnObject),
     }
 }
