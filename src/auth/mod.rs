@@ -15,8 +15,12 @@ macro_rules! impl_layer {
 
 mod api_key;
 mod authenticator;
+#[cfg(feature = "basic-auth")]
+mod basic;
 #[allow(dead_code, reason = "its users are on their way")]
 mod bearer;
+#[allow(dead_code, reason = "its users may be left out")]
+mod cache;
 mod denied;
 mod fields;
 pub mod jose;
@@ -25,6 +29,8 @@ mod service;
 
 pub use api_key::{ApiKey, ApiKeyError, ApiKeyLayer, ApiKeyStore, ApiKeys};
 pub use authenticator::Authenticator;
+#[cfg(feature = "basic-auth")]
+pub use basic::{BasicLayer, BasicUser, BasicUserError, BasicUsers};
 pub use denied::Denied;
 pub use service::{Authenticate, AuthenticateFuture, AuthenticateLayer};
 

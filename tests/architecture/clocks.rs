@@ -8,6 +8,7 @@ use crate::{mentions::Mentions, names::Names, source::Source};
 const CORES: &[&str] = &[
     "auth::api_key::key",
     "auth::bearer",
+    "auth::cache",
     "auth::fields",
     "auth::jose",
     "auth::query",

@@ -9,6 +9,8 @@
 )]
 
 mod api_key;
+#[cfg(feature = "basic-auth")]
+mod basic;
 mod echo;
 mod jose {
     mod attacks;
