@@ -53,12 +53,11 @@ impl Identity {
     }
 
     /// The same one, of whom something else is known too: the other's claims under the name of its method.
+    #[cfg(any(test, feature = "auth"))]
     pub(crate) fn and(self, other: &Self) -> Self {
         let Inner { method, claims } = Arc::unwrap_or_clone(self.0);
-        Self::new(
-            method,
-            claims.with(other.method(), other.claims().members()),
-        )
+        let both = claims.with_json(other.method(), other.claims().as_json());
+        Self::new(method, both.unwrap_or(claims))
     }
 }
 
@@ -75,6 +74,6 @@ mod tests {
         let second = Identity::new("client-cert", Claims::new().with("sub", "b"));
         let both = first.and(&second);
         assert_eq!((both.method(), both.subject()), ("jwt", Some("a")));
-        assert_eq!(both.claims().text("client-cert.sub"), Some("b"));
+        assert!(both.claims().has("client-cert.sub", "b"));
     }
 }

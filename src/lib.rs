@@ -72,7 +72,9 @@ mod clock;
 mod context;
 mod cookie;
 mod error;
+mod field;
 mod identity;
+mod json;
 mod path;
 mod problem;
 mod random;
@@ -95,7 +97,7 @@ mod upstream;
 
 pub use body::Body;
 pub use breaker::CircuitBreakerLayer;
-pub use claims::{Claims, ClaimsError};
+pub use claims::{ClaimError, Claims};
 pub use context::{Params, RequestContext};
 pub use deadline::DeadlineLayer;
 pub use error::{BoxError, Error, ErrorKind, Origin, Rejection};
@@ -105,6 +107,7 @@ pub use gateway::{
     router::{self, RouterLayer},
 };
 pub use identity::Identity;
+pub use json::{JsonError, Value as JsonValue};
 pub use load::ConcurrencyLimitLayer;
 pub use observe::ObserveLayer;
 pub use path::PathPolicy;

@@ -7,6 +7,7 @@
 //! | `{header.x-tenant}` | a header field of the client's request; several lines are joined by `, ` |
 //! | `{query.page}` | a query param, the first of its name, decoded as form data |
 //! | `{cookie.session}` | a cookie, the first of its name |
+//! | `{claims.sub}` | a claim of whoever sends the request, by its path; the items of an array are joined by `,` |
 //! | `{request.host}` | a fact: `host`, `client_ip`, `id`, `method`, `scheme`, `path` or `query` |
 //!
 //! A name without a dot is always a path param, so that a pattern may call its params as it likes. `{{` and `}}` stand for braces.
@@ -15,7 +16,7 @@
 //! |---|---|---|---|
 //! | path | a path param as it was spelled; all but unreserved characters of others escaped, `/` too | refused, as is an empty one; an absent `{*rest}` goes together with the slash before it | dot segments, control characters, backslashes |
 //! | query | decoded, then all but unreserved characters escaped | leaves the query param out | |
-//! | header | decoded, without blanks at either end | leaves the field out | control characters but for tabs |
+//! | header | decoded, without blanks at either end; of a claim, all but visible ASCII, `%`, blanks at its ends and a `,` in an array's item are percent-encoded | leaves the field out | control characters but for tabs |
 
 pub(crate) mod encode;
 mod facts;
@@ -25,6 +26,7 @@ mod request;
 pub use facts::Facts;
 pub(crate) use request::RequestFacts;
 
+use crate::json::Value;
 use facts::{Found, Source};
 use http::HeaderValue;
 use std::borrow::Cow;
@@ -222,6 +224,11 @@ impl Template {
             return Err(RenderError::TooLong);
         }
         match (place, found) {
+            (Place::Header, Found::Claim(claim)) => encode::escape_claim(out, claim),
+            (Place::Path, found @ Found::Claim(_)) => {
+                let raw = Found::Raw(found.decoded());
+                self.push(out, place, at, source, raw)?;
+            }
             (Place::Path, Found::Encoded(text)) => {
                 if text.is_empty() && !source.is_rest() {
                     return Err(self.missing(at));
@@ -281,6 +288,8 @@ impl<'a> Found<'a> {
         match self {
             Self::Encoded(text) => text.len(),
             Self::Raw(raw) => raw.len(),
+            // As long as what it was read from.
+            Self::Claim(_) => 0,
         }
     }
 
@@ -288,6 +297,16 @@ impl<'a> Found<'a> {
         match self {
             Self::Encoded(text) => encode::decode(text.as_bytes()),
             Self::Raw(raw) => raw,
+            Self::Claim(claim) => match claim.items() {
+                None => match claim.text() {
+                    Cow::Borrowed(text) => text.as_bytes().into(),
+                    Cow::Owned(text) => text.into_bytes().into(),
+                },
+                Some(items) => {
+                    let texts: Vec<_> = items.map(Value::text).collect();
+                    texts.join(",").into_bytes().into()
+                }
+            },
         }
     }
 }

@@ -48,7 +48,15 @@ pub trait Authenticator: Send + Sync + 'static {
 }
 
 /// What a check costs is one allocation: the future, which has the head with it.
-type Check = Pin<Box<dyn Future<Output = (Parts, Result<Option<Identity>, Denied>)> + Send>>;
+pub(super) type Check = Pin<Box<dyn Future<Output = (Parts, Result<Sender, Denied>)> + Send>>;
+
+/// Who is let in.
+#[derive(Debug)]
+pub(super) enum Sender {
+    Known(Identity),
+    /// Has not said who they are, and need not. What they would have been told if they had to is kept.
+    Nobody(Denied),
+}
 
 /// One authenticator, or several, as a tree.
 #[derive(Clone)]
@@ -58,7 +66,6 @@ pub(super) struct Way {
 }
 
 trait Node: Send + Sync {
-    /// No identity: nobody has said who they are, and need not.
     fn check(self: Arc<Self>, head: Parts) -> Check;
 
     fn strip(&self, head: &mut Parts);
@@ -100,7 +107,9 @@ impl Way {
         }
         Box::pin(async move {
             match check.await {
-                (head, Err(denied)) if denied.cause() == Cause::Missing => (head, Ok(None)),
+                (head, Err(denied)) if denied.cause() == Cause::Missing => {
+                    (head, Ok(Sender::Nobody(denied)))
+                }
                 checked => checked,
             }
         })
@@ -120,7 +129,7 @@ struct One<A>(A);
 impl<A: Authenticator> Node for One<A> {
     fn check(self: Arc<Self>, head: Parts) -> Check {
         Box::pin(async move {
-            let checked = self.0.authenticate(&head).await.map(Some);
+            let checked = self.0.authenticate(&head).await.map(Sender::Known);
             (head, checked)
         })
     }
@@ -139,25 +148,27 @@ struct Any(Vec<Way>);
 impl Node for Any {
     fn check(self: Arc<Self>, mut head: Parts) -> Check {
         Box::pin(async move {
-            let mut denied: Option<Denied> = None;
-            let mut nobody = false;
+            let mut untold: Option<Denied> = None;
+            let mut may_be_nobody = false;
             for way in &self.0 {
                 let checked;
                 (head, checked) = way.check(head).await;
-                match checked {
-                    Ok(Some(identity)) => return (head, Ok(Some(identity))),
-                    Ok(None) => nobody = true,
-                    Err(other) => {
-                        denied = Some(match denied {
-                            Some(denied) => denied.or(other),
-                            None => other,
-                        });
+                let denied = match checked {
+                    Ok(Sender::Known(identity)) => return (head, Ok(Sender::Known(identity))),
+                    Ok(Sender::Nobody(denied)) => {
+                        may_be_nobody = true;
+                        denied
                     }
-                }
+                    Err(denied) => denied,
+                };
+                untold = Some(match untold {
+                    Some(before) => before.or(denied),
+                    None => denied,
+                });
             }
-            let denied = denied.unwrap_or_else(Denied::missing);
-            match nobody && denied.cause() == Cause::Missing {
-                true => (head, Ok(None)),
+            let denied = untold.unwrap_or_else(Denied::missing);
+            match may_be_nobody && denied.cause() == Cause::Missing {
+                true => (head, Ok(Sender::Nobody(denied))),
                 false => (head, Err(denied)),
             }
         })
@@ -172,27 +183,38 @@ impl Node for Any {
     }
 }
 
+impl Sender {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Known(first), Self::Known(second)) => Self::Known(first.and(&second)),
+            (Self::Known(one), Self::Nobody(_)) | (Self::Nobody(_), Self::Known(one)) => {
+                Self::Known(one)
+            }
+            (Self::Nobody(one), Self::Nobody(other)) => Self::Nobody(one.or(other)),
+        }
+    }
+}
+
 struct All(Vec<Way>);
 
 impl Node for All {
     fn check(self: Arc<Self>, mut head: Parts) -> Check {
         Box::pin(async move {
-            let mut known: Option<Identity> = None;
+            let mut all: Option<Sender> = None;
             for way in &self.0 {
                 let checked;
                 (head, checked) = way.check(head).await;
-                match checked {
-                    Ok(None) => {}
-                    Ok(Some(identity)) => {
-                        known = Some(match known {
-                            Some(first) => first.and(&identity),
-                            None => identity,
-                        });
-                    }
+                let one = match checked {
+                    Ok(one) => one,
                     Err(denied) => return (head, Err(denied)),
-                }
+                };
+                all = Some(match all {
+                    Some(others) => others.and(one),
+                    None => one,
+                });
             }
-            (head, Ok(known))
+            // There is at least one; and if there were none, nobody would have been checked.
+            (head, all.ok_or_else(Denied::missing))
         })
     }
 

@@ -112,6 +112,11 @@ impl Denied {
         told
     }
 
+    /// What would be told to somebody who has to say who they are.
+    pub(super) fn into_challenges(self) -> Vec<HeaderValue> {
+        self.0.challenges
+    }
+
     /// The answer. Challenges are told where there is something to be tried again.
     pub(super) fn into_response<B: From<Bytes>>(self) -> Response<B> {
         let Inner {

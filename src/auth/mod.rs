@@ -15,6 +15,7 @@ macro_rules! impl_layer {
 
 mod api_key;
 mod authenticator;
+mod authorize;
 #[cfg(feature = "basic-auth")]
 mod basic;
 #[allow(dead_code, reason = "its users are on their way")]
@@ -22,16 +23,18 @@ mod bearer;
 #[allow(dead_code, reason = "its users may be left out")]
 mod cache;
 mod denied;
-mod fields;
+mod identity_headers;
 pub mod jose;
 mod query;
 mod service;
 
 pub use api_key::{ApiKey, ApiKeyError, ApiKeyLayer, ApiKeyStore, ApiKeys};
 pub use authenticator::Authenticator;
+pub use authorize::{Authorize, AuthorizeFuture, AuthorizeLayer};
 #[cfg(feature = "basic-auth")]
 pub use basic::{BasicLayer, BasicUser, BasicUserError, BasicUsers};
 pub use denied::Denied;
+pub use identity_headers::{IdentityHeaders, IdentityHeadersFuture, IdentityHeadersLayer};
 pub use service::{Authenticate, AuthenticateFuture, AuthenticateLayer};
 
 #[cfg(test)]

@@ -8,15 +8,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{HeaderValue, Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service, util::Oneshot};
 
 use super::{
-    authenticator::{Authenticator, Way},
+    authenticator::{Authenticator, Check, Sender, Way},
     denied::Denied,
 };
-use crate::{context::RequestContext, identity::Identity};
+use crate::context::RequestContext;
 
 /// Lets in whom an [`Authenticator`] knows, and says in [`RequestContext::identity`] who it is; others are answered as the table of
 /// [`Denied`] says. Clones share the authenticator's state.
@@ -112,8 +112,6 @@ pin_project! {
     }
 }
 
-type Checked = (Parts, Result<Option<Identity>, Denied>);
-
 pin_project! {
     #[project = StageProjection]
     enum Stage<S, B>
@@ -121,7 +119,7 @@ pin_project! {
         S: Service<Request<B>>,
     {
         Check {
-            check: Pin<Box<dyn Future<Output = Checked> + Send>>,
+            check: Check,
             // What a request that is let in goes on with.
             rest: Option<(Authenticate<S>, B)>,
         },
@@ -193,20 +191,27 @@ where
     }
 }
 
+/// What somebody who has not said who they are would be told if they had to. Left in a request's extensions.
+#[derive(Clone, Debug)]
+pub(super) struct Challenges(pub(super) Arc<[HeaderValue]>);
+
 impl AuthenticateLayer {
     /// The head as it goes on.
-    fn decide(
-        &self,
-        mut head: Parts,
-        checked: Result<Option<Identity>, Denied>,
-    ) -> Result<Parts, Denied> {
-        let identity = checked?;
+    fn decide(&self, mut head: Parts, checked: Result<Sender, Denied>) -> Result<Parts, Denied> {
         if !self.mistakes.is_empty() {
             return Err(Denied::unavailable(self.mistakes.join("; ")));
         }
+        let sender = checked?;
         self.way.strip(&mut head);
         let context = head.extensions.get_or_insert_default::<RequestContext>();
-        context.identity = identity;
+        match sender {
+            Sender::Known(identity) => context.identity = Some(identity),
+            Sender::Nobody(denied) => {
+                context.identity = None;
+                let challenges = Challenges(denied.into_challenges().into());
+                head.extensions.insert(challenges);
+            }
+        }
         Ok(head)
     }
 }

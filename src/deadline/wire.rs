@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::field;
+
 /// The header that a remaining time stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadlineHeader {
@@ -48,9 +50,7 @@ impl DeadlineHeader {
     pub(super) fn write(&self, headers: &mut HeaderMap, remaining: Option<Duration>) {
         let least = remaining.into_iter().chain(self.read(headers)).min();
         let name = &self.name;
-        while let Some(alias) = headers.keys().find(|other| is_alias(other, name)).cloned() {
-            headers.remove(alias);
-        }
+        field::remove_aliases(headers, name);
         let value = least.and_then(|least| {
             if self.is_of_grpc {
                 return HeaderValue::from_bytes(&format_grpc(least)).ok();
@@ -63,12 +63,6 @@ impl DeadlineHeader {
             headers.remove(name);
         }
     }
-}
-
-fn is_alias(other: &HeaderName, name: &HeaderName) -> bool {
-    let (other, name) = (other.as_str().as_bytes(), name.as_str().as_bytes());
-    let same = |(a, b): (&u8, &u8)| a == b || matches!((a, b), (b'_', b'-') | (b'-', b'_'));
-    other != name && other.len() == name.len() && other.iter().zip(name).all(same)
 }
 
 /// gRPC over HTTP/2, `Timeout`: at most eight digits, and a unit from hours to nanoseconds.

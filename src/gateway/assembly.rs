@@ -2,8 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use http::HeaderName;
+
 use super::{
     Next, Route, Upstream,
+    access::Access,
     routes::Routes,
     target::{Ended, Target, Way},
     upstream::Ready,
@@ -23,9 +26,16 @@ pub(crate) struct Assembly {
     pub(crate) routes: Vec<Route>,
     /// For the routes that have none of their own.
     pub(crate) body_limit: Option<u64>,
+    pub(crate) access: Access,
 }
 
 impl Assembly {
+    /// The header fields that nobody but the gateway may set, on whatever route.
+    pub(crate) fn owned(&self) -> impl Iterator<Item = HeaderName> {
+        let routes = self.routes.iter().map(|route| &route.access);
+        routes.chain([&self.access]).flat_map(Access::owned)
+    }
+
     /// The routes, ready for requests; what is wrong with them is added to the mistakes.
     pub(crate) fn routes(
         &self,
@@ -35,7 +45,9 @@ impl Assembly {
         let upstreams = ready(&self.upstreams, mistakes);
         let (mut names, mut matches, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for route in &self.routes {
-            if let Some((wanted, end)) = assemble(route, &upstreams, forward, mistakes) {
+            if let Some((wanted, end)) =
+                assemble(route, &self.access, &upstreams, forward, mistakes)
+            {
                 names.push(route.label());
                 matches.push(wanted);
                 ends.push(end.map(|mut end| {
@@ -95,6 +107,7 @@ fn ready(
 /// What a route takes, if that can be said, and its end, if nothing is wrong with it.
 fn assemble(
     route: &Route,
+    access: &Access,
     upstreams: &HashMap<String, Option<Ready>>,
     forward: ForwardHeaders,
     mistakes: &mut Vec<String>,
@@ -158,6 +171,10 @@ fn assemble(
             rest: has_rest && at + 1 == names.len(),
         })
         .collect();
+    if pattern.is_some() {
+        let access = route.access.mistakes_on(access, &params);
+        access.into_iter().for_each(&mut wrong);
+    }
     // Of a bad pattern it is not known which params it was meant to have.
     let params = pattern.is_some().then_some(&params[..]);
     let rewriter = match route.rewrite.compile(params) {
@@ -198,7 +215,7 @@ fn assemble(
         rewriter,
         forward,
     });
-    let stages = route.stages();
+    let stages = route.stages(access);
     let way = if stages.is_empty() {
         Way::Straight(target)
     } else {

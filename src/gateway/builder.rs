@@ -36,6 +36,7 @@ use crate::{
 /// | [`path_policy`](Self::path_policy) | [`PathPolicy::new`] |
 /// | [`body_limit`](Self::body_limit) | none |
 /// | [`deadline`](Self::deadline), [`concurrency_limit`](Self::concurrency_limit) | off |
+/// | [`authenticate`](Self::authenticate), [`identity_headers`](Self::identity_headers) | off |
 /// | [`observe`](Self::observe) | [`ObserveLayer::new`] |
 /// | [`proxy_status`](Self::proxy_status) | off |
 ///
@@ -44,7 +45,7 @@ use crate::{
 #[derive(Default)]
 pub struct GatewayBuilder {
     name: Option<String>,
-    assembly: Assembly,
+    pub(super) assembly: Assembly,
     layers: Layers,
     pub(super) guards: Guards,
     trusted: Vec<String>,
@@ -182,6 +183,7 @@ impl GatewayBuilder {
         let forward = self.forward.unwrap_or_default();
         let routes = self.assembly.routes(forward, &mut mistakes);
         mistakes.extend(self.guards.mistakes());
+        mistakes.extend(self.assembly.access.mistakes());
         let stages = self.guards.of_gateway(&self.layers);
         let plan = Plan {
             outer: &self.outer,
@@ -219,7 +221,10 @@ impl GatewayBuilder {
                 tls: self.tls,
                 trusted: trusted.read_forwarded(self.reads_forwarded),
                 path: self.path.unwrap_or_default(),
-                owned: OwnedHeaders::new().own(self.owned).settle(observe.fields()),
+                owned: OwnedHeaders::new()
+                    .own(self.owned)
+                    .own(self.assembly.owned())
+                    .settle(observe.fields()),
                 forward,
                 via,
             };

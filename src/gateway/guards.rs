@@ -2,7 +2,7 @@
 
 use tower::Layer;
 
-use super::{GatewayBuilder, Next, Route, Upstream, next::Layers};
+use super::{GatewayBuilder, Next, Route, Upstream, access::Access, next::Layers};
 use crate::{
     breaker::CircuitBreakerLayer,
     deadline::DeadlineLayer,
@@ -90,9 +90,10 @@ impl Upstream {
 }
 
 impl Route {
-    /// What a request on the route goes through, from the outermost.
-    pub(crate) fn stages(&self) -> Layers {
-        self.guards.of_route(&self.layers)
+    /// What a request on the route goes through, from the outermost; `access` is the gateway's.
+    pub(crate) fn stages(&self, access: &Access) -> Layers {
+        let access = self.access.or(access).stages();
+        self.guards.of_route(&access, &self.layers)
     }
 
     /// Sends a request again where that is safe, and hedges if asked to; each try chooses anew among the upstreams of a split.

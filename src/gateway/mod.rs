@@ -1,5 +1,10 @@
 //! The gateway: what people write down, and the service that comes of it.
 
+#[cfg(feature = "auth")]
+mod access;
+#[cfg(not(feature = "auth"))]
+#[path = "no_access.rs"]
+mod access;
 mod answer;
 mod assembly;
 mod body_limit;

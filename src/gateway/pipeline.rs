@@ -189,9 +189,11 @@ impl Guards {
         all
     }
 
-    pub(crate) fn of_route(&self, own: &Layers) -> Layers {
+    /// Who may not costs nothing of what follows.
+    pub(crate) fn of_route(&self, access: &Layers, own: &Layers) -> Layers {
         let mut all = Layers::default();
         all.add(&self.deadline);
+        all.extend(access);
         all.add(&self.priority);
         all.add(&self.limit);
         all.extend(own);
@@ -236,7 +238,7 @@ impl fmt::Display for Plan<'_> {
             if let Some(limit) = route.timeout {
                 write!(f, "timeout {limit:?} > ")?;
             }
-            through(route.stages().names(), f)?;
+            through(route.stages(&self.assembly.access).names(), f)?;
             let is_split = route.targets.len() > 1;
             through(is_split.then_some("split"), f)?;
             through((!route.rewrite.is_empty()).then_some("rewrite"), f)?;

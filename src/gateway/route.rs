@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use tower::{Layer, Service};
 
-use super::{Next, guards::Guards, next::Layers};
+use super::{Next, access::Access, guards::Guards, next::Layers};
 use crate::{
     body::Body,
     error::BoxError,
@@ -24,6 +24,8 @@ use crate::{
 /// | [`sticky`](Self::sticky) | at random, by weight |
 /// | [`body_limit`](Self::body_limit) | the gateway's |
 /// | [`timeout`](Self::timeout) | none |
+/// | [`authenticate`](Self::authenticate), [`identity_headers`](Self::identity_headers) | the gateway's |
+/// | [`authorize`](Self::authorize) | whoever is authenticated |
 /// | [`priority`](Self::priority) | what a layer before has said, or normal |
 /// | [`deadline`](Self::deadline), [`concurrency_limit`](Self::concurrency_limit), [`retry`](Self::retry), [`circuit_breaker`](Self::circuit_breaker) | off |
 ///
@@ -51,6 +53,7 @@ pub struct Route {
     pub(crate) timeout: Option<Duration>,
     pub(crate) layers: Layers,
     pub(super) guards: Guards,
+    pub(super) access: Access,
 }
 
 macro_rules! with_method {
@@ -81,6 +84,7 @@ impl Route {
             timeout: None,
             layers: Layers::default(),
             guards: Guards::default(),
+            access: Access::default(),
         }
     }
 

@@ -120,6 +120,7 @@ pin_project! {
 struct Table {
     routes: Routes,
     path: PathPolicy,
+    owned: OwnedHeaders,
     refuses_methods: bool,
 }
 
@@ -177,6 +178,7 @@ impl RouterLayerBuilder {
             Some(routes) if mistakes.is_empty() => Ok(RouterLayer(Arc::new(Table {
                 routes,
                 path: self.path,
+                owned: OwnedHeaders::new().own(self.assembly.owned()),
                 refuses_methods: self.refuses_methods,
             }))),
             _ => Err(BuildError::new(mistakes)),
@@ -219,7 +221,7 @@ where
                 let way = Way::Inner { answer };
                 return RouterFuture { way };
             }
-            Ok(Some(route)) => route.call(clean(request.map(Body::new))),
+            Ok(Some(route)) => route.call(clean(request.map(Body::new), &self.table.owned)),
             Err(error) => NextFuture::ready(Err(error)),
         };
         let way = Way::Route {
@@ -268,13 +270,12 @@ fn authority<B>(request: &Request<B>) -> Option<HeaderValue> {
 }
 
 /// The request without what nobody has taken off yet.
-fn clean(request: Request<Body>) -> Request<Body> {
+fn clean(request: Request<Body>, owned: &OwnedHeaders) -> Request<Body> {
     let (mut parts, body) = request.into_parts();
     if let Some(context) = parts.extensions.get_mut::<RequestContext>()
         && !context.is_admitted
     {
-        let owned = OwnedHeaders::new();
-        admit(&mut parts.headers, parts.version, &owned, context);
+        admit(&mut parts.headers, parts.version, owned, context);
     }
     Request::from_parts(parts, body)
 }

@@ -11,7 +11,7 @@ use super::{
     service::Observe,
     trace_context::{self, TraceParent},
 };
-use crate::{context::RequestContext, random};
+use crate::{context::RequestContext, field, random};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -111,7 +111,7 @@ fn identify<B>(request: &mut Request<B>, header: &HeaderName) -> HeaderValue {
         .or_else(|| trusted.then(sent).flatten())
         .unwrap_or_else(|| request_id::make([random::next_u64(), random::next_u64()]));
 
-    remove_aliases(request.headers_mut(), header);
+    field::remove_aliases(request.headers_mut(), header);
     set(request.headers_mut(), header.clone(), id.clone());
     request
         .extensions_mut()
@@ -125,18 +125,6 @@ fn sent_id(headers: &HeaderMap, header: &HeaderName) -> Option<HeaderValue> {
     let mut lines = headers.get_all(header).iter();
     let line = lines.next()?;
     (lines.next().is_none() && request_id::is_acceptable(line.as_bytes())).then(|| line.clone())
-}
-
-/// Removes the names that a backend may take for `header` because to it `_` and `-` are the same, as in CGI.
-fn remove_aliases(headers: &mut HeaderMap, header: &HeaderName) {
-    let is_alias = |name: &HeaderName| {
-        let (name, header) = (name.as_str().as_bytes(), header.as_str().as_bytes());
-        let same = |(a, b): (&u8, &u8)| a == b || matches!((a, b), (b'_', b'-') | (b'-', b'_'));
-        name.len() == header.len() && name != header && name.iter().zip(header).all(same)
-    };
-    while let Some(alias) = headers.keys().find(|name| is_alias(name)).cloned() {
-        headers.remove(alias);
-    }
 }
 
 /// Continues the request's trace, or begins one.

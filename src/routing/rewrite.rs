@@ -37,6 +37,7 @@ use thiserror::Error;
 /// | `{header.x-tenant}` | a header field of the client's request; several lines are joined by `, ` |
 /// | `{query.page}` | a query param, the first of its name, decoded as form data |
 /// | `{cookie.session}` | a cookie, the first of its name |
+/// | `{claims.sub}` | a claim of the [`Identity`](crate::Identity), by its path; the items of an array are joined by `,` |
 /// | `{request.host}` | a fact: `host`, `client_ip`, `id`, `method`, `scheme`, `path` or `query` |
 ///
 /// A name without a dot is always a path param, so that a pattern may call its params as it likes. `{{` and `}}` stand for braces.
@@ -45,7 +46,7 @@ use thiserror::Error;
 /// |---|---|---|---|
 /// | path | a path param as it was spelled; all but unreserved characters of others escaped, `/` too | refused, as is an empty one; an absent `{*rest}` goes together with the slash before it | dot segments, control characters, backslashes |
 /// | query | decoded, then all but unreserved characters escaped | leaves the query param out | |
-/// | header | decoded, without blanks at either end | leaves the field out | control characters but for tabs |
+/// | header | decoded, without blanks at either end; of a claim, all but visible ASCII, `%`, blanks at its ends and a `,` in an array's item are percent-encoded | leaves the field out | control characters but for tabs |
 #[derive(Debug, Clone, Default)]
 pub struct Rewrite {
     steps: Vec<Step>,

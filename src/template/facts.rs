@@ -1,7 +1,7 @@
 //! What a template can read of a request, and how it is named.
 
 use super::encode;
-use crate::cookie::cookie;
+use crate::{claims::Claims, cookie::cookie, json::Value};
 use http::{HeaderMap, HeaderName, Method, Uri};
 use std::{borrow::Cow, net::IpAddr};
 
@@ -32,15 +32,25 @@ pub trait Facts {
 
     /// The request's id.
     fn request_id(&self) -> Option<&str>;
+
+    /// What is known of whoever sends the request.
+    fn claims(&self) -> Option<&Claims> {
+        None
+    }
 }
 
 /// Where a placeholder takes its value from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
-    Param { name: String, rest: bool },
+    Param {
+        name: String,
+        rest: bool,
+    },
     Header(HeaderName),
     Query(String),
     Cookie(String),
+    /// By its path.
+    Claim(String),
     Request(Fact),
 }
 
@@ -61,6 +71,7 @@ pub(super) enum Found<'a> {
     Encoded(&'a str),
     /// Bytes that mean themselves.
     Raw(Cow<'a, [u8]>),
+    Claim(Value<'a>),
 }
 
 const FACTS: [(&str, Fact); 7] = [
@@ -99,13 +110,15 @@ impl Source {
                 Ok(Self::Cookie(name.to_owned()))
             }
             "cookie" => Err("`{cookie.NAME}` takes the name of a cookie"),
+            "claims" if !name.is_empty() => Ok(Self::Claim(name.to_owned())),
+            "claims" => Err("`{claims.PATH}` takes the name of a claim, or names joined by dots"),
             "request" => (FACTS.iter().find(|fact| fact.0 == name))
                 .map(|fact| Self::Request(fact.1))
                 .ok_or(
                     "of the request there are `host`, `client_ip`, `id`, `method`, `scheme`, `path` and `query`",
                 ),
             _ => Err(
-                "a placeholder is `{param}`, `{*param}`, `{header.NAME}`, `{query.NAME}`, `{cookie.NAME}` or `{request.FACT}`",
+                "a placeholder is `{param}`, `{*param}`, `{header.NAME}`, `{query.NAME}`, `{cookie.NAME}`, `{claims.PATH}` or `{request.FACT}`",
             ),
         }
     }
@@ -115,6 +128,15 @@ impl Source {
             Self::Param { name, .. } => return facts.param(name).map(Found::Encoded),
             Self::Header(name) => header(facts.headers(), name)?,
             Self::Query(name) => query(facts.uri().query()?, name)?,
+            Self::Claim(path) => {
+                let claim = facts.claims()?.get(path)?;
+                let is_empty = claim.is_null()
+                    || claim.as_str() == Some("")
+                    || claim
+                        .items()
+                        .is_some_and(|mut items| items.next().is_none());
+                return (!is_empty).then_some(Found::Claim(claim));
+            }
             Self::Cookie(name) => cookie(facts.headers(), name)?.into(),
             Self::Request(fact) => match fact {
                 Fact::Host => facts.host()?.as_bytes().into(),

@@ -5,7 +5,7 @@ use std::{borrow::Cow, net::IpAddr};
 use http::{HeaderMap, Method, Uri};
 
 use super::Facts;
-use crate::context::RequestContext;
+use crate::{claims::Claims, context::RequestContext, identity::Identity};
 
 /// The facts of a request: its head, and what its context knows.
 #[derive(Debug)]
@@ -74,5 +74,9 @@ impl Facts for RequestFacts<'_> {
 
     fn request_id(&self) -> Option<&str> {
         self.context?.request_id()
+    }
+
+    fn claims(&self) -> Option<&Claims> {
+        self.context?.identity().map(Identity::claims)
     }
 }

@@ -11,6 +11,7 @@ pub(crate) struct Request {
     pub uri: Uri,
     pub headers: HeaderMap,
     pub host: Option<&'static str>,
+    pub claims: Option<crate::claims::Claims>,
 }
 
 impl Request {
@@ -20,6 +21,7 @@ impl Request {
             uri: target.parse().unwrap(),
             headers: HeaderMap::new(),
             host: Some("shop.example"),
+            claims: None,
         }
     }
 
@@ -59,6 +61,9 @@ impl Facts for Request {
     }
     fn request_id(&self) -> Option<&str> {
         Some("r-1")
+    }
+    fn claims(&self) -> Option<&crate::claims::Claims> {
+        self.claims.as_ref()
     }
 }
 
@@ -378,4 +383,80 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_claim_can_be_read_back_from_a_header() {
+    for (json, expected) in [
+        (r#""alice""#, Some("alice")),
+        (r#""Jane Doe""#, Some("Jane Doe")),
+        (r#"" x ""#, Some("%20x%20")),
+        (r#"" ""#, Some("%20")),
+        (r#""a%41""#, Some("a%2541")),
+        (r#""a,b""#, Some("a,b")),
+        (r#"["a,b"]"#, Some("a%2Cb")),
+        (r#"["a","b c"]"#, Some("a,b c")),
+        (r#"["a",""]"#, Some("a,")),
+        (r#""é\r\nx: y""#, Some("%C3%A9%0D%0Ax: y")),
+        ("7", Some("7")),
+        ("true", Some("true")),
+        (r#"{"a": [1]}"#, Some(r#"{"a": [1]}"#)),
+        (r#""""#, None),
+        ("[]", None),
+        ("null", None),
+    ] {
+        let claims = format!(r#"{{"a": {{"b": {json}}}}}"#).parse().unwrap();
+        let facts = Request {
+            claims: Some(claims),
+            ..Request::new("/")
+        };
+        let render = |text, place| {
+            let value = Template::parse(text, place).unwrap().render(&facts);
+            value.map(|value| value.map(|value| String::from_utf8(value).unwrap()))
+        };
+        let value = render("{claims.a.b}", Place::Header).unwrap();
+        assert_eq!(value.as_deref(), expected, "{json}");
+        assert_eq!(render("{claims.a.c}", Place::Header), Ok(None));
+        let query = render("{claims.a.b}", Place::Query).unwrap();
+        assert_eq!(query.is_some(), expected.is_some());
+        let path = render("/{claims.a.b}", Place::Path);
+        assert_eq!(
+            path.is_ok(),
+            expected.is_some() && !json.contains("\\r"),
+            "{json}"
+        );
+    }
+    assert_eq!(
+        Template::parse("{claims.sub}", Place::Header)
+            .unwrap()
+            .render(&Request::new("/")),
+        Ok(None),
+        "nobody is known"
+    );
+    assert!(Template::parse("{claims.}", Place::Header).is_err());
+}
+
+proptest! {
+    #[test]
+    fn two_claims_are_never_the_same_header(one in claim(), other in claim()) {
+        let render = |claim: &serde_json::Value| {
+            let facts = Request {
+                claims: Some(crate::claims::Claims::new().with("a", claim)),
+                ..Request::new("/")
+            };
+            let template = Template::parse("{claims.a}", Place::Header).unwrap();
+            template.render_header(&facts).unwrap()
+        };
+        let (first, second) = (render(&one), render(&other));
+        prop_assert!(first.is_none() || one.is_array() != other.is_array() || first != second || one == other);
+    }
+}
+
+/// A text, or some, of characters that matter.
+fn claim() -> impl Strategy<Value = serde_json::Value> {
+    let text = || "[a, %é2C0\r]{0,4}";
+    prop_oneof![
+        text().prop_map(serde_json::Value::from),
+        proptest::collection::vec(text(), 1..3).prop_map(serde_json::Value::from),
+    ]
 }

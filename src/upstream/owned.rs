@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+use crate::field;
+
 /// The names of fields that the gateway sets for backends, and that a client may therefore not send. Built once, cheap to
 /// clone.
 ///
@@ -84,7 +86,7 @@ fn is_forwarded(name: &str) -> bool {
     let starts = |prefix: &str| {
         name.as_bytes()
             .get(..prefix.len())
-            .is_some_and(|start| is_alias(start, prefix.as_bytes()))
+            .is_some_and(|start| field::is_alias(start, prefix.as_bytes()))
     };
     match name.as_bytes().first() {
         Some(b'x') => starts(PREFIX) || name.len() == 9 && starts("x-real-ip"),
@@ -120,7 +122,7 @@ impl Names {
             if own == name {
                 return Some(true);
             }
-            if is_alias(name.as_bytes(), own.as_bytes()) {
+            if field::is_alias(name.as_bytes(), own.as_bytes()) {
                 found = Some(false);
             }
         }
@@ -130,10 +132,4 @@ impl Names {
 
 fn length_bit(name: &str) -> u64 {
     1 << name.len().min(63)
-}
-
-/// Equality in which `_` and `-` are one.
-fn is_alias(a: &[u8], b: &[u8]) -> bool {
-    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| fold(*a) == fold(*b))
 }

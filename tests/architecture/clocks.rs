@@ -7,14 +7,15 @@ use crate::{mentions::Mentions, names::Names, source::Source};
 /// What decides, and does nothing else: tested by tables, properties and fuzzing, without a runtime.
 const CORES: &[&str] = &[
     "auth::api_key::key",
+    "field",
     "auth::bearer",
     "auth::cache",
-    "auth::fields",
     "auth::jose",
     "auth::query",
     "authority",
     "breaker::circuit",
     "claims",
+    "json",
     "client::address",
     "client::http1::decoder",
     "client::http1::head",

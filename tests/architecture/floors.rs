@@ -6,6 +6,7 @@ use crate::{mentions::Mentions, names::Names, source::Source};
 
 /// The floor of each room. The rooms of the ground know each other.
 const FLOORS: &[(&str, u8)] = &[
+    ("field", 0),
     ("authority", 0),
     ("body", 0),
     ("claims", 0),
@@ -14,6 +15,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("cookie", 0),
     ("error", 0),
     ("identity", 0),
+    ("json", 0),
     ("path", 0),
     ("problem", 0),
     ("random", 0),

@@ -1,5 +1,4 @@
-//! Authentication as its users see it.
-
+//! Authentication as its users see it: tokens and keys, and who is let in over real sockets.
 #![cfg(feature = "auth")]
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +11,10 @@ mod api_key;
 #[cfg(feature = "basic-auth")]
 mod basic;
 mod echo;
+mod gateway;
+#[path = "../proxy/support.rs"]
+#[allow(dead_code, reason = "what other tests need, too")]
+mod support;
 mod jose {
     mod attacks;
     mod claims;

@@ -14,9 +14,9 @@ use super::{
     authenticator::Authenticator,
     bearer::{REALM, is_quotable},
     denied::Denied,
-    fields, query,
+    query,
 };
-use crate::{clock, error::BoxError, identity::Identity};
+use crate::{clock, error::BoxError, field, identity::Identity};
 
 /// Lets in whoever sends a known API key. Clones share the keys.
 ///
@@ -178,7 +178,9 @@ impl Authenticator for ApiKeyLayer {
         if self.is_forwarded {
             return;
         }
-        fields::remove(&mut head.headers, &*self.headers);
+        for name in &*self.headers {
+            field::remove(&mut head.headers, name);
+        }
         if let Some(name) = &self.query {
             query::remove(&mut head.uri, name);
         }

@@ -10,11 +10,8 @@ use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{digest, hmac, signature::ParsedPublicKey};
 
-use super::{
-    Algorithm, KeyError,
-    algorithm::Algorithms,
-    json::{Value, parse_object},
-};
+use super::{Algorithm, KeyError, algorithm::Algorithms};
+use crate::json::{Value, parse_object};
 pub(super) use jwk::Jwk;
 pub(super) use public::{Curve, Public};
 

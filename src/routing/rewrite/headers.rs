@@ -1,23 +1,9 @@
 //! Changes of header fields.
 
 use super::{Action, Check, Edit, RewriteError};
+use crate::field;
 use crate::template::{Facts, Place, RenderError, Template};
 use http::{HeaderMap, HeaderName, HeaderValue, header::MaxSizeReached};
-
-/// Fields that frame the message or belong to one connection (RFC 9110 §7.6.1), so that the proxy alone writes them.
-const RESERVED: [&str; 11] = [
-    "connection",
-    "content-length",
-    "expect",
-    "http2-settings",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "host",
-];
 
 #[derive(Debug, Clone)]
 pub(super) struct HeaderRule {
@@ -84,7 +70,7 @@ impl HeaderEdit {
     fn owns_alias(&self, name: &HeaderName) -> bool {
         !matches!(self.action, Action::Append(_))
             && *name != self.name
-            && same_but_for_underscores(name.as_str(), self.name.as_str())
+            && field::is_alias(name.as_str().as_bytes(), self.name.as_str().as_bytes())
     }
 }
 
@@ -102,11 +88,6 @@ pub(super) fn remove_aliases(edits: &[HeaderEdit], headers: &mut HeaderMap) {
     }
 }
 
-fn same_but_for_underscores(one: &str, other: &str) -> bool {
-    let dashed = |byte| if byte == b'_' { b'-' } else { byte };
-    one.len() == other.len() && one.bytes().map(dashed).eq(other.bytes().map(dashed))
-}
-
 impl Check<'_> {
     /// Checks one change; `message` is `request` or `response`.
     pub(super) fn header(&mut self, message: &str, edit: &Edit) -> Option<HeaderRule> {
@@ -114,14 +95,10 @@ impl Check<'_> {
         let name = HeaderName::from_bytes(edit.name.as_bytes());
         let reason = match &name {
             Err(_) => "a field's name is a token of RFC 9110 §5.6.2",
-            Ok(name) if same_but_for_underscores(name.as_str(), "host") => {
+            Ok(name) if field::is_alias(name.as_str().as_bytes(), b"host") => {
                 "the host that a backend sees is a setting of its upstream"
             }
-            Ok(name)
-                if RESERVED
-                    .iter()
-                    .any(|reserved| same_but_for_underscores(name.as_str(), reserved)) =>
-            {
+            Ok(name) if field::is_reserved(name) => {
                 "this field frames the message or belongs to one connection, so the proxy alone writes it"
             }
             Ok(_) => "",

@@ -1,7 +1,7 @@
 //! One pass over the text.
 
 use super::{Content, Kind, Node};
-use crate::auth::jose::JsonError;
+use crate::json::JsonError;
 
 /// Arrays and objects within each other.
 pub(super) const MAX_DEPTH: usize = 32;

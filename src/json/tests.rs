@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::{Value, parse, parse_object, parser::MAX_DEPTH};
-use crate::auth::jose::JsonError;
+use crate::json::JsonError;
 
 #[test]
 fn what_is_not_json_or_has_two_meanings_is_refused() {

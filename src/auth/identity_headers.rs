@@ -1,0 +1,294 @@
+//! What backends are told of whoever sends a request.
+
+use std::{
+    future::Ready,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::future::Either;
+use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::denied::Denied;
+use crate::{
+    context::RequestContext,
+    field,
+    template::{Param, Place, RequestFacts, Template},
+};
+
+/// Tells backends who sends a request, in headers that nobody else can set. Behind an
+/// [`AuthenticateLayer`](super::AuthenticateLayer). It has no state; clones are independent.
+///
+/// A value is a template, mostly of [claims](crate::Claims): `{claims.sub}`, `{claims.realm_access.roles}`; see
+/// [`Rewrite`](crate::routing::Rewrite) for all placeholders. The items of an array are joined by `,`. So that nothing is lost and no two values
+/// look alike, all but visible ASCII, `%`, blanks at the ends, and commas in an item are percent-encoded.
+///
+/// Whatever a client sends under these names, or under a name with `_` for `-`, is removed from every request, whether anybody is
+/// known or not. A header whose value is missing is not there. Values beyond 8 KiB are answered with 403.
+///
+/// ```
+/// use tower_gateway::auth::IdentityHeadersLayer;
+///
+/// let told = IdentityHeadersLayer::new()
+///     .header("x-user-id", "{claims.sub}")
+///     .header("x-user-roles", "{claims.realm_access.roles}");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct IdentityHeadersLayer(Arc<Settings>);
+
+#[derive(Clone, Debug, Default)]
+struct Settings {
+    headers: Vec<(HeaderName, Template)>,
+    mistakes: Vec<String>,
+}
+
+impl IdentityHeadersLayer {
+    /// Tells nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets this header from a template.
+    pub fn header(self, name: impl AsRef<str>, template: impl AsRef<str>) -> Self {
+        let name = name.as_ref();
+        self.edit(|settings| {
+            let parsed = Template::parse(template.as_ref(), Place::Header);
+            match (HeaderName::from_bytes(name.as_bytes()), parsed) {
+                (Ok(name), Ok(template)) if !field::is_reserved(&name) => {
+                    settings.headers.push((name, template));
+                }
+                (Ok(_), Err(error)) => settings.mistakes.push(format!("identity header `{name}`: {error}")),
+                (Ok(_), Ok(_)) => settings.mistakes.push(format!(
+                    "identity header `{name}`: this field frames the message or belongs to one connection, so the proxy alone writes it"
+                )),
+                (Err(_), _) => settings.mistakes.push(format!("identity header {name:?} is no name of a header field")),
+            }
+        })
+    }
+
+    fn edit(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// What only the gateway sets.
+    pub(crate) fn names(&self) -> impl Iterator<Item = HeaderName> {
+        self.0.headers.iter().map(|(name, _)| name.clone())
+    }
+
+    /// What is wrong with the settings, on a route whose pattern has these params.
+    pub(crate) fn mistakes(&self, params: &[Param<'_>]) -> Vec<String> {
+        let unmet = self.0.headers.iter().flat_map(|(name, template)| {
+            let unmet = template.unmet(params);
+            unmet
+                .into_iter()
+                .map(move |error| format!("identity header `{name}`: {error}"))
+        });
+        self.0.mistakes.iter().cloned().chain(unmet).collect()
+    }
+
+    /// Replaces what the client said by what is known.
+    fn tell(&self, head: &mut Parts) -> Result<(), Denied> {
+        let context = head.extensions.get::<RequestContext>();
+        let facts = RequestFacts::new(&head.method, &head.uri, &head.headers, context);
+        let is_known = context.is_some_and(|context| context.identity().is_some());
+        let mut told: Vec<(&HeaderName, Option<HeaderValue>)> =
+            Vec::with_capacity(self.0.headers.len());
+        for (name, template) in &self.0.headers {
+            let value = match is_known {
+                true => template.render_header(&facts).map_err(Denied::forbidden)?,
+                false => None,
+            };
+            told.push((name, value));
+        }
+        for (name, value) in told {
+            field::remove_aliases(&mut head.headers, name);
+            head.headers.remove(name);
+            if let Some(value) = value {
+                head.headers
+                    .try_append(name, value)
+                    .map_err(Denied::forbidden)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S> Layer<S> for IdentityHeadersLayer {
+    type Service = IdentityHeaders<S>;
+
+    fn layer(&self, inner: S) -> IdentityHeaders<S> {
+        let layer = self.clone();
+        IdentityHeaders { inner, layer }
+    }
+}
+
+/// The service that [`IdentityHeadersLayer`] makes. It is ready when the inner one is.
+#[derive(Clone, Debug)]
+pub struct IdentityHeaders<S> {
+    inner: S,
+    layer: IdentityHeadersLayer,
+}
+
+impl<S, B, R> Service<Request<B>> for IdentityHeaders<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: From<Bytes>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = IdentityHeadersFuture<S::Future, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
+        let answer = match self.layer.tell(&mut head) {
+            Ok(()) => Either::Left(self.inner.call(Request::from_parts(head, body))),
+            Err(denied) => Either::Right(std::future::ready(Ok(denied.into_response()))),
+        };
+        IdentityHeadersFuture { answer }
+    }
+}
+
+pin_project! {
+    /// The future of [`IdentityHeaders`].
+    #[derive(Debug)]
+    pub struct IdentityHeadersFuture<F, T> {
+        #[pin]
+        answer: Either<F, Ready<T>>,
+    }
+}
+
+impl<F: Future> Future for IdentityHeadersFuture<F, F::Output> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().answer.poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Claims, Identity};
+    use http_body_util::Full;
+    use std::convert::Infallible;
+    use tower::{ServiceExt, service_fn};
+
+    /// What the service inside sees of a request with these headers and claims, and the status.
+    async fn seen(
+        layer: &IdentityHeadersLayer,
+        headers: &[(&'static str, &str)],
+        claims: Option<Claims>,
+    ) -> (u16, Vec<String>) {
+        let inner = service_fn(async |request: Request<()>| {
+            let seen = request.headers().iter();
+            let seen: Vec<_> = seen
+                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+                .collect();
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(seen.join("|"))))
+        });
+        let mut request = Request::new(());
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        if let Some(claims) = claims {
+            let mut context = RequestContext::new();
+            context.set_identity(Identity::new("jwt", claims));
+            request.extensions_mut().insert(context);
+        }
+        let response = layer.layer(inner).oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = http_body_util::BodyExt::collect(response.into_body())
+            .await
+            .unwrap()
+            .to_bytes();
+        let seen = String::from_utf8(body.to_vec()).unwrap();
+        let mut seen: Vec<_> = seen
+            .split('|')
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect();
+        seen.sort();
+        (status, seen)
+    }
+
+    #[tokio::test]
+    async fn nobody_but_the_gateway_says_who_it_is() {
+        let layer = IdentityHeadersLayer::new()
+            .header("x-user-id", "{claims.sub}")
+            .header("X-Roles", "{claims.roles}");
+        let forged = [
+            ("x-user-id", "root"),
+            ("x-user-id", "admin"),
+            ("x_user_id", "root"),
+            ("x-user_id", "root"),
+            ("x-roles", "admin"),
+            ("x-other", "1"),
+            ("authorization", "Bearer a"),
+        ];
+        let kept = ["authorization: Bearer a", "x-other: 1"];
+        assert_eq!(
+            seen(&layer, &forged, None).await,
+            (200, kept.map(str::to_owned).to_vec())
+        );
+        let claims = Claims::new()
+            .with("sub", "alice")
+            .with("roles", ["a", "b,c"]);
+        let told = [
+            "authorization: Bearer a",
+            "x-other: 1",
+            "x-roles: a,b%2Cc",
+            "x-user-id: alice",
+        ];
+        assert_eq!(
+            seen(&layer, &forged, Some(claims)).await,
+            (200, told.map(str::to_owned).to_vec())
+        );
+        let nameless = seen(&layer, &forged, Some(Claims::new())).await;
+        assert_eq!(
+            nameless,
+            (200, kept.map(str::to_owned).to_vec()),
+            "a claim that is missing leaves no forgery"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_refused() {
+        let layer = IdentityHeadersLayer::new().header("x-user-id", "{claims.sub}");
+        let claims = Claims::new().with("sub", "a".repeat(9_000));
+        assert_eq!(seen(&layer, &[], Some(claims)).await.0, 403);
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        let layer = || IdentityHeadersLayer::new();
+        let param = Param {
+            name: "id",
+            rest: false,
+        };
+        for (layer, what) in [
+            (layer().header("a b", "x"), "\"a b\""),
+            (layer().header("host", "x"), "`host`"),
+            (layer().header("Content_Length", "x"), "frames the message"),
+            (layer().header("x-user", "{claims.}"), "`x-user`: template"),
+            (layer().header("x-user", "{other}"), "no param `other`"),
+        ] {
+            let mistakes = layer.mistakes(&[param]);
+            assert!(
+                mistakes.len() == 1 && mistakes[0].contains(what),
+                "{what}: {mistakes:?}"
+            );
+        }
+        let layer = layer().header("x-user", "{claims.sub}/{id}");
+        assert_eq!(layer.mistakes(&[param]), [""; 0]);
+        assert_eq!(layer.names().collect::<Vec<_>>(), ["x-user"]);
+    }
+}
