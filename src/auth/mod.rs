@@ -22,6 +22,7 @@ mod basic;
 mod bearer;
 #[allow(dead_code, reason = "its users may be left out")]
 mod cache;
+mod client_cert;
 mod denied;
 mod identity_headers;
 pub mod jose;
@@ -33,6 +34,9 @@ pub use authenticator::Authenticator;
 pub use authorize::{Authorize, AuthorizeFuture, AuthorizeLayer};
 #[cfg(feature = "basic-auth")]
 pub use basic::{BasicLayer, BasicUser, BasicUserError, BasicUsers};
+pub use client_cert::{
+    CertificateFormat, ClientCertLayer, ClientCertificate, ClientCertificateError,
+};
 pub use denied::Denied;
 pub use identity_headers::{IdentityHeaders, IdentityHeadersFuture, IdentityHeadersLayer};
 pub use service::{Authenticate, AuthenticateFuture, AuthenticateLayer};

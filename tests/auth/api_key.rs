@@ -25,9 +25,7 @@ fn key(subject: &str, key: &str) -> ApiKey {
 
 #[tokio::test]
 async fn whoever_has_a_key_is_let_in() {
-    let known = key("ada", KEY)
-        .with_scope("read")
-        .with_claims(&Claims::new().with("tenant", 7));
+    let known = key("ada", KEY).with_claims(Claims::new().with("scope", "read").with("tenant", 7));
     let address = behind(ApiKeyLayer::new([known])).await;
     let answer = get(
         address,

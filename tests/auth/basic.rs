@@ -13,9 +13,13 @@ const HASH: &str =
     "$argon2id$v=19$m=8,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$M7jw0GQI4Kfcxf+xPldfNRYttP89scc9XVAYAcaZ0U0";
 
 fn layer() -> BasicLayer {
-    let ada = BasicUser::new("ada", HASH).unwrap().with_scope("read");
+    let known = Claims::new()
+        .with("scope", "read")
+        .with("tenant", 7)
+        .with("sub", "zoë");
+    let ada = BasicUser::new("ada", HASH).unwrap().with_claims(known);
     let zoe = BasicUser::new("zoë", HASH).unwrap();
-    BasicLayer::new([ada.with_claims(&Claims::new().with("tenant", 7)), zoe])
+    BasicLayer::new([ada, zoe])
 }
 
 fn basic(credentials: impl AsRef<[u8]>) -> String {

@@ -41,7 +41,7 @@ async fn echo(request: Request) -> Response {
     let seen = json!({
         "uri": request.uri().to_string(),
         "method": identity.map(|identity| identity.method()),
-        "claims": identity.and_then(|identity| identity.claims().to::<Value>()),
+        "claims": identity.and_then(|identity| identity.claims().deserialize::<Value>().ok()),
         "fields": fields,
     });
     Response::new(Body::from(seen.to_string()))

@@ -25,7 +25,7 @@ const SHORTEST: usize = 16;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (shown_once, key) = ApiKey::generate("gw_live", "billing")?;
-/// let key = key.with_scope("invoices:read invoices:write").with_claims(&Claims::new().with("tenant", 7));
+/// let key = key.with_claims(Claims::new().with("scope", "invoices:read invoices:write").with("tenant", 7));
 ///
 /// // What a database keeps, and what a key is made of again.
 /// let same = ApiKey::from_hash("billing", &key.hash())?;
@@ -106,18 +106,16 @@ impl ApiKey {
         self
     }
 
-    /// What else is known of its owner; a claim that is there already is replaced.
-    pub fn with_claims(mut self, claims: &Claims) -> Self {
-        for (name, value) in claims.members() {
-            self.claims = self.claims.with(name, value);
-        }
-        self
+    /// What is known of its owner, in place of what was said before; the subject stays.
+    pub fn with_claims(mut self, claims: Claims) -> Self {
+        self.claims = claims.with("sub", self.claims.subject());
+        self.noting_id()
     }
 
     /// The part of it that is no secret. Default: what stands before the first `.` of a key, if it is known.
     pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.id = Some(id.into());
-        self
+        self.noting_id()
     }
 
     /// From when on it is not valid any more. Default: never.
@@ -150,6 +148,13 @@ impl ApiKey {
         }
     }
 
+    fn noting_id(mut self) -> Self {
+        if let Some(id) = &self.id {
+            self.claims = self.claims.with("key_id", id);
+        }
+        self
+    }
+
     pub(super) fn digest(&self) -> &[u8; 32] {
         &self.hash
     }
@@ -162,11 +167,7 @@ impl ApiKey {
         if self.expires_at.is_some_and(|at| at <= now) {
             return Err("it has expired");
         }
-        let mut claims = self.claims.clone();
-        if let Some(id) = &self.id {
-            claims = claims.with("key_id", id);
-        }
-        Ok(Identity::new("api-key", claims))
+        Ok(Identity::new("api-key", self.claims.clone()))
     }
 }
 

@@ -82,11 +82,9 @@ impl BasicUser {
         self
     }
 
-    /// What else is known of them; a claim that is there already is replaced.
-    pub fn with_claims(mut self, claims: &Claims) -> Self {
-        for (name, value) in claims.members() {
-            self.claims = self.claims.with(name, value);
-        }
+    /// What is known of them, in place of what was said before; the subject stays.
+    pub fn with_claims(mut self, claims: Claims) -> Self {
+        self.claims = claims.with("sub", &*self.name);
         self
     }
 
