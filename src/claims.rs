@@ -215,6 +215,12 @@ impl Claims {
         one.into_iter().chain(many.into_iter().flatten())
     }
 
+    /// The member of exactly this name.
+    #[cfg(feature = "auth")]
+    pub(crate) fn member(&self, name: &str) -> Option<Value<'_>> {
+        self.value().member(name)
+    }
+
     fn value(&self) -> Value<'_> {
         Value::new(&self.0.json, &self.0.root)
     }

@@ -71,6 +71,7 @@ mod client;
 mod clock;
 mod context;
 mod cookie;
+mod date;
 mod error;
 mod field;
 mod identity;
@@ -82,6 +83,7 @@ mod rendezvous;
 mod service;
 mod sticky;
 mod template;
+mod timer;
 
 #[cfg(feature = "auth")]
 pub mod auth;

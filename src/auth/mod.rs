@@ -18,14 +18,14 @@ mod authenticator;
 mod authorize;
 #[cfg(feature = "basic-auth")]
 mod basic;
-#[allow(dead_code, reason = "its users are on their way")]
 mod bearer;
-#[allow(dead_code, reason = "its users may be left out")]
-mod cache;
 mod client_cert;
 mod denied;
 mod identity_headers;
 pub mod jose;
+mod jwt;
+mod keys;
+mod known;
 mod query;
 mod service;
 
@@ -38,7 +38,11 @@ pub use client_cert::{
     CertificateFormat, ClientCertLayer, ClientCertificate, ClientCertificateError,
 };
 pub use denied::Denied;
-pub use identity_headers::{IdentityHeaders, IdentityHeadersFuture, IdentityHeadersLayer};
+pub use identity_headers::{
+    IdentityHeaders, IdentityHeadersFuture, IdentityHeadersLayer, InternalToken,
+};
+pub use jwt::{Issuer, JwtLayer, Revocation, RevocationList};
+pub use keys::{KeySource, KeysError};
 pub use service::{Authenticate, AuthenticateFuture, AuthenticateLayer};
 
 #[cfg(test)]

@@ -150,7 +150,10 @@ impl BasicLayer {
             true => None,
             false => list.key(name, password),
         };
-        let known = || list.known.get(&key?, clock::now());
+        let known = || {
+            let found = list.known.get(key.as_deref()?, clock::now())?;
+            found.as_deref().map(|entry| entry.value().clone())
+        };
         if let Some(identity) = known() {
             return Ok(identity);
         }
@@ -173,8 +176,9 @@ impl BasicLayer {
         match user.filter(|_| is_right) {
             Some(user) => {
                 let identity = user.identity();
-                if let (Some(key), Some(ends)) = (key, clock::now().checked_add(self.cache_ttl)) {
-                    list.known.put(key, identity.clone(), ends);
+                let now = clock::now();
+                if let (Some(key), Some(until)) = (key, now.checked_add(self.cache_ttl)) {
+                    list.known.put(&key, identity.clone(), until, now);
                 }
                 Ok(identity)
             }

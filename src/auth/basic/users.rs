@@ -10,12 +10,10 @@ use std::{
 use arc_swap::ArcSwap;
 use argon2::password_hash::phc::PasswordHash;
 use aws_lc_rs::{hmac, rand::SystemRandom};
+use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::user::BasicUser;
-use crate::{
-    auth::cache::{Cache, Key},
-    identity::Identity,
-};
+use crate::{auth::known::Cache, identity::Identity};
 
 /// How many credentials are known to be right at a time.
 const CACHED: usize = 1024;
@@ -89,7 +87,7 @@ impl List {
         let named = users.into_iter().map(|user| (user.name().into(), user));
         Self {
             users: named.collect(),
-            known: Cache::new(CACHED),
+            known: Cache::of_texts(CACHED),
             secret: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok(),
             names: RandomState::new(),
         }
@@ -109,14 +107,14 @@ impl List {
         Some((None, other.hash().clone()))
     }
 
-    /// Where these credentials are in the cache.
-    pub(super) fn key(&self, name: &str, password: &str) -> Option<Key> {
+    /// Under what these credentials are in the cache.
+    pub(super) fn key(&self, name: &str, password: &str) -> Option<String> {
         let mut context = hmac::Context::with_key(self.secret.as_ref()?);
         // A name has no colon.
         for part in [name, ":", password] {
             context.update(part.as_bytes());
         }
-        context.sign().as_ref().try_into().ok()
+        Some(BASE64_STANDARD.encode(context.sign()))
     }
 }
 

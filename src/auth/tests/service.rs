@@ -139,7 +139,8 @@ async fn of_several_one_is_enough_or_all_are_needed() {
     let layers = || [Says("a").into(), Says("b").into()];
     let any = AuthenticateLayer::any_of(layers());
     let all = AuthenticateLayer::all_of(layers());
-    let cases: &[(&[(&'static str, &str)], u16, u16)] = &[
+    type Case = (&'static [(&'static str, &'static str)], u16, u16);
+    let cases: &[Case] = &[
         (&[], 401, 401),
         (&[("a", "x")], 200, 401),
         (&[("b", "x")], 200, 401),
