@@ -115,7 +115,7 @@ async fn a_key_stays_behind_unless_it_is_forwarded() {
         401
     );
 
-    let answer = get(behind(layer.forward(true)).await, &target, &lines).await;
+    let answer = get(behind(layer.forward_key(true)).await, &target, &lines).await;
     assert_eq!(answer.seen()["uri"], target);
     assert_eq!(answer.field("x-old-key"), [KEY]);
 }
@@ -210,7 +210,7 @@ async fn wrong_settings_let_nobody_in_and_nothing_is_told() {
     for wrong in [
         layer().headers([]),
         layer().query(""),
-        layer().max_length(0),
+        layer().max_key_length(0),
         layer().realm("a\"b"),
         layer().realm("a\r\nset-cookie: b"),
     ] {

@@ -49,7 +49,12 @@ async fn whoever_knows_the_password_is_let_in_and_it_stays_behind() {
     let lower = basic("ada:correct horse").replace("Basic ", "bASIC  ");
     assert_eq!(get(address, "/", &[&lower]).await.subject(), "ada");
 
-    let forwarded = get(behind(layer().forward(true)).await, "/", &[&lower]).await;
+    let forwarded = get(
+        behind(layer().forward_credentials(true)).await,
+        "/",
+        &[&lower],
+    )
+    .await;
     assert_eq!(forwarded.field("authorization").len(), 1);
 }
 

@@ -24,8 +24,8 @@ use crate::{clock, error::BoxError, field, identity::Identity};
 /// |---|---|
 /// | [`headers`](Self::headers) | `x-api-key` |
 /// | [`query`](Self::query) | none |
-/// | [`max_length`](Self::max_length) | 256 bytes |
-/// | [`forward`](Self::forward) | no: the key stays behind |
+/// | [`max_key_length`](Self::max_key_length) | 256 bytes |
+/// | [`forward_key`](Self::forward_key) | no: the key stays behind |
 /// | [`realm`](Self::realm) | `api` |
 ///
 /// Several keys that differ, wherever they are, are 400; an unknown, expired or empty one is 401, and so is none. The
@@ -90,13 +90,13 @@ impl ApiKeyLayer {
     }
 
     /// How many bytes a key has at most; longer ones are not looked up. Default: 256.
-    pub fn max_length(mut self, max_length: usize) -> Self {
+    pub fn max_key_length(mut self, max_length: usize) -> Self {
         self.max_length = max_length;
         self
     }
 
     /// Whether the key goes on to what is inside. Default: no.
-    pub fn forward(mut self, is_forwarded: bool) -> Self {
+    pub fn forward_key(mut self, is_forwarded: bool) -> Self {
         self.is_forwarded = is_forwarded;
         self
     }
@@ -196,7 +196,7 @@ impl Authenticator for ApiKeyLayer {
             wrong("the name of the query parameter is empty");
         }
         if self.max_length == 0 {
-            wrong("max_length is 0; it is at least 1 byte");
+            wrong("max_key_length is 0; it is at least 1 byte");
         }
         if !is_quotable(&self.realm) {
             wrong(REALM);

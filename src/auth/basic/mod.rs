@@ -38,7 +38,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// | [`max_concurrent`](Self::max_concurrent) | 2 checks at once |
 /// | [`max_queue`](Self::max_queue) | 64 requests that wait for one |
 /// | [`max_password_length`](Self::max_password_length) | 256 bytes |
-/// | [`forward`](Self::forward) | no: the password stays behind |
+/// | [`forward_credentials`](Self::forward_credentials) | no: the password stays behind |
 ///
 /// To check a password is meant to be slow, some 20 ms with 19 MiB of memory. It is done beside the asynchronous tasks, so many at
 /// once as is said, and who finds the queue full is answered 503. A name that nobody has costs as much as a wrong password. Credentials
@@ -132,7 +132,7 @@ impl BasicLayer {
     }
 
     /// Whether `Authorization` goes on to what is inside. Default: no.
-    pub fn forward(mut self, is_forwarded: bool) -> Self {
+    pub fn forward_credentials(mut self, is_forwarded: bool) -> Self {
         self.is_forwarded = is_forwarded;
         self
     }
