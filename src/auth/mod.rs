@@ -14,6 +14,7 @@ macro_rules! impl_layer {
 }
 
 mod api_key;
+mod asked;
 mod authenticator;
 mod authorize;
 #[cfg(feature = "basic-auth")]
@@ -24,6 +25,7 @@ mod denied;
 #[allow(dead_code, reason = "its users are on their way")]
 mod fetch;
 mod identity_headers;
+mod introspection;
 pub mod jose;
 mod jwt;
 mod keys;
@@ -43,6 +45,7 @@ pub use denied::Denied;
 pub use identity_headers::{
     IdentityHeaders, IdentityHeadersFuture, IdentityHeadersLayer, InternalToken,
 };
+pub use introspection::IntrospectionLayer;
 pub use jwt::{Issuer, JwtLayer, Revocation, RevocationList};
 pub use keys::{KeySource, KeysError};
 pub use service::{Authenticate, AuthenticateFuture, AuthenticateLayer};

@@ -12,6 +12,7 @@ mod api_key;
 mod basic;
 mod echo;
 mod gateway;
+mod introspection;
 mod jwt;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
