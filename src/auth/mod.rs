@@ -24,6 +24,7 @@ mod client_cert;
 mod denied;
 #[allow(dead_code, reason = "its users are on their way")]
 mod fetch;
+mod forward;
 mod identity_headers;
 mod introspection;
 pub mod jose;
@@ -42,6 +43,7 @@ pub use client_cert::{
     CertificateFormat, ClientCertLayer, ClientCertificate, ClientCertificateError,
 };
 pub use denied::Denied;
+pub use forward::ForwardAuthLayer;
 pub use identity_headers::{
     IdentityHeaders, IdentityHeadersFuture, IdentityHeadersLayer, InternalToken,
 };

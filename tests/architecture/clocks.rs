@@ -13,6 +13,7 @@ const CORES: &[&str] = &[
     "auth::client_cert::der",
     "auth::client_cert::header",
     "auth::client_cert::x509",
+    "auth::forward::exchange",
     "auth::introspection::answer",
     "auth::jose",
     "auth::query",

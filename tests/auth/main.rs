@@ -11,6 +11,7 @@ mod api_key;
 #[cfg(feature = "basic-auth")]
 mod basic;
 mod echo;
+mod forward;
 mod gateway;
 mod introspection;
 mod jwt;
