@@ -7,7 +7,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod api_key;
+#[cfg(feature = "basic-auth")]
+mod basic;
+mod echo;
+mod forward;
 mod gateway;
+mod introspection;
 mod jwt;
 mod provider;
 #[path = "../proxy/support.rs"]
