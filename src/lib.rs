@@ -96,6 +96,7 @@ pub mod mirror;
 pub mod observe;
 pub mod retry;
 pub mod routing;
+pub mod throttle;
 mod upstream;
 
 pub use body::Body;

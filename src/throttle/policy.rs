@@ -1,0 +1,167 @@
+//! What may be spent, and in which time.
+
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{gcra::Gcra, window::Window};
+
+/// A limit on what one key may spend: a rate with a burst, or a quota in a sliding window. Cheap to clone; it has no state.
+///
+/// | for | take |
+/// |---|---|
+/// | a fair share of what the backend can do | a [rate](Self::rate) |
+/// | "10,000 a day", never more, as a contract says | a [sliding window](Self::sliding_window) |
+///
+/// A wrong setting is a mistake that is reported when what has the policy is built.
+#[derive(Clone)]
+pub struct Policy {
+    name: Arc<str>,
+    limit: u64,
+    period: Duration,
+    kind: Kind,
+    /// Of all of the above, so that a store finds its state by one comparison.
+    id: u64,
+}
+
+#[derive(Clone, Copy, Hash)]
+enum Kind {
+    Rate { burst: u64 },
+    Window,
+}
+
+/// What decides for a policy.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Limit {
+    Rate(Gcra),
+    Window(Window),
+}
+
+impl Policy {
+    /// `limit` for each `period`, evenly: one comes back each `period` ÷ `limit`. Default burst: `limit`. Allowed: from one to one for
+    /// each nanosecond of the period, and up to 100 years. See [`burst`](Self::burst).
+    pub fn rate(limit: u64, period: Duration) -> Self {
+        Self::new(limit, period, Kind::Rate { burst: limit })
+    }
+
+    /// A [rate](Self::rate) for each second.
+    pub fn per_second(limit: u64) -> Self {
+        Self::rate(limit, Duration::from_secs(1))
+    }
+
+    /// A [rate](Self::rate) for each minute.
+    pub fn per_minute(limit: u64) -> Self {
+        Self::rate(limit, Duration::from_secs(60))
+    }
+
+    /// A [rate](Self::rate) for each hour.
+    pub fn per_hour(limit: u64) -> Self {
+        Self::rate(limit, Duration::from_secs(3600))
+    }
+
+    /// Never more than `limit` in any span as long as `window`. What was spent comes back when the window is over: a fifteenth of it
+    /// late at most with a limit up to 31, a fifth up to 16,383, a third up to 4 million, and a whole one from 2^29. Allowed: `limit` from 1 to 2^44 - 1, `window` from
+    /// one second to 100 years.
+    pub fn sliding_window(limit: u64, window: Duration) -> Self {
+        Self::new(limit, window, Kind::Window)
+    }
+
+    /// How much may be spent at once, after a pause that is long enough: at least 1, and so much that it comes back within 100 years. A window has none, and
+    /// ignores it.
+    pub fn burst(mut self, burst: u64) -> Self {
+        if let Kind::Rate { burst: set } = &mut self.kind {
+            *set = burst;
+        }
+        self.identified()
+    }
+
+    /// What clients and logs call it, in the `RateLimit` fields for one: printable ASCII. Default: `default`.
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self.identified()
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How much may be spent at once: a rate's burst, a window's limit.
+    pub fn quota(&self) -> u64 {
+        match self.kind {
+            Kind::Rate { burst } => burst,
+            Kind::Window => self.limit,
+        }
+    }
+
+    /// The time in which the [quota](Self::quota) comes back, to the nanosecond above.
+    pub fn window(&self) -> Duration {
+        let Kind::Rate { burst } = self.kind else {
+            return self.period;
+        };
+        let nanos = self.period.as_nanos().saturating_mul(burst.into());
+        let nanos = nanos.div_ceil(self.limit.max(1).into());
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    fn new(limit: u64, period: Duration, kind: Kind) -> Self {
+        let policy = Self {
+            name: Arc::from("default"),
+            limit,
+            period,
+            kind,
+            id: 0,
+        };
+        policy.identified()
+    }
+
+    fn identified(mut self) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (&self.name, self.limit, self.period, self.kind).hash(&mut hasher);
+        self.id = hasher.finish();
+        self
+    }
+
+    /// Equal for policies that are.
+    #[inline]
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What decides, or what is wrong: each names the policy and the setting, and says what is allowed.
+    pub(super) fn limit(&self) -> Result<Limit, Vec<String>> {
+        let limit = match self.kind {
+            Kind::Rate { burst } => Gcra::new(self.limit, self.period, burst).map(Limit::Rate),
+            Kind::Window => Window::new(self.limit, self.period).map(Limit::Window),
+        };
+        let mut mistakes = limit.as_ref().err().cloned().unwrap_or_default();
+        let is_printable = |name: &str| name.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if self.name.is_empty() || !is_printable(&self.name) {
+            mistakes.push("name is not printable ASCII".to_owned());
+        }
+        match limit {
+            Ok(limit) if mistakes.is_empty() => Ok(limit),
+            _ => Err(mistakes
+                .iter()
+                .map(|mistake| format!("throttle policy {:?}: {mistake}", self.name))
+                .collect()),
+        }
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Policy");
+        debug
+            .field("name", &self.name)
+            .field("limit", &self.limit)
+            .field("period", &self.period);
+        match self.kind {
+            Kind::Rate { burst } => debug.field("burst", &burst).finish(),
+            Kind::Window => debug.field("sliding", &true).finish(),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The local store: what each key has spent, in this process.
+
+mod limiter;
+mod shard;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::OnceLock,
+    time::Instant,
+};
+
+use smallvec::SmallVec;
+
+use self::limiter::{Limiter, Locked, Undo};
+use super::{decision::Decision, policy::Policy};
+use crate::clock;
+
+/// Keeps what each key has spent in the memory of this process, exactly and within a bound.
+///
+/// A key is known by 64 bits of a hash with a key of its own in each process, so nobody can choose keys that share their
+/// state: two of a million clients do by chance once in 37 million processes. A rate keeps 8 bytes for a key beside these, a sliding window 16.
+///
+/// # When there are too many keys
+///
+/// Each policy has [`max_keys`](Self::max_keys) places, split evenly over shards. A key takes one when it spends something,
+/// and gives it back when all has come back to it: each new key looks at some places of its shard, and frees those. When a shard is
+/// full, those who have a place keep it with all that is known of them, and whoever is new spends from **one bucket of the shard, together with all others who are new**:
+/// it has the limit of one client. So a flood of made-up keys can neither push out a client nor pass unlimited: it passes as much as one client for each
+/// shard, of which there are 1 for each 4,096 places (and up to 64 with fewer places). Chance fills shards unevenly: the first are full at about 95 % of a million.
+///
+/// # Exactness
+///
+/// A check locks the shard of its key, several at once lock all of theirs, always in the same order. So the answers are those of one
+/// check after the other: there is no span in which more is let through than the policy allows, and nothing is refused that was there.
+///
+/// Nothing is allocated by a check, but to make room for new keys, and for more than eight at once. Nothing runs in the background.
+pub struct LocalStore {
+    limiters: Box<[OnceLock<Limiter>]>,
+    max_keys: usize,
+    epoch: Instant,
+    keys: RandomState,
+}
+
+/// What is asked of a limit: may this key spend this much?
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The limit. Policies that are equal in name and settings share what a key has spent.
+    pub policy: &'a Policy,
+    /// Who spends.
+    pub key: &'a [u8],
+    /// How much: zero only looks whether there is no debt.
+    pub cost: u64,
+}
+
+/// What several limits say, each in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decisions(SmallVec<[Decision; INLINE]>);
+
+/// How full a [`LocalStore`] is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreFigures {
+    /// Keys that have a place. Among them are some to whom all has come back, and whose place has not been looked at since.
+    pub keys: usize,
+    /// How many places were freed, because all had come back to their keys.
+    pub evictions: u64,
+    /// How many checks and charges there were for keys that found no place.
+    pub overflows: u64,
+}
+
+/// At once, without an allocation.
+const INLINE: usize = 8;
+/// Of one store.
+const MOST_POLICIES: usize = 64;
+const MAX_KEYS: usize = 1_000_000;
+/// Places that can be told apart by a 64-bit hash, with room to spare.
+const MOST_KEYS: usize = 1 << 32;
+
+impl LocalStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self {
+            limiters: (0..MOST_POLICIES).map(|_| OnceLock::new()).collect(),
+            max_keys: MAX_KEYS,
+            epoch: clock::now(),
+            keys: RandomState::new(),
+        }
+    }
+
+    /// How many keys have a place, for each policy: 1 to 2^32, and what is beyond counts as the nearest of these. Default: 1,000,000, which take 22 MB for a rate and
+    /// 33 MB for a window when all are in use. Forgets what was spent.
+    pub fn max_keys(self, max_keys: usize) -> Self {
+        Self {
+            max_keys: max_keys.clamp(1, MOST_KEYS),
+            ..Self::new()
+        }
+    }
+
+    /// Spends, if there is enough. A policy that is wrong, and any after the first 64 of a store, allow nothing.
+    #[inline]
+    pub fn check(&self, ask: &Ask<'_>, now: Instant) -> Decision {
+        let Some((_, limiter)) = self.limiter(ask.policy) else {
+            return Decision::never(0, 0);
+        };
+        let now = self.nanos(now);
+        let spot = limiter.spot(self.hash(ask.key));
+        limiter.lock(spot.shard).spend(spot.tag, ask.cost, now).0
+    }
+
+    /// Spends all of it if there is enough for all, and nothing otherwise. What is asked twice has to be there twice.
+    ///
+    /// A limit that would have allowed its part when another one refused says so, and what it has left.
+    pub fn check_all(&self, asks: &[Ask<'_>], now: Instant) -> Decisions {
+        let mut decisions = Decisions(SmallVec::from_elem(Decision::never(0, 0), asks.len()));
+        let mut places: SmallVec<[_; INLINE]> = SmallVec::new();
+        for (index, ask) in asks.iter().enumerate() {
+            if let Some((order, limiter)) = self.limiter(ask.policy) {
+                let spot = limiter.spot(self.hash(ask.key));
+                places.push((order, spot.shard, spot.tag, index, limiter));
+            }
+        }
+        // Everybody locks in this order.
+        places.sort_unstable_by_key(|(order, shard, ..)| (*order, *shard));
+        let mut locks: SmallVec<[Locked<'_>; INLINE]> = SmallVec::new();
+        let mut held = None;
+        let mut steps: SmallVec<[Step; INLINE]> = SmallVec::new();
+        for (order, shard, tag, ask, limiter) in places {
+            if held.replace((order, shard)) != Some((order, shard)) {
+                locks.push(limiter.lock(shard));
+            }
+            let lock = locks.len() - 1;
+            steps.push(Step {
+                lock,
+                tag,
+                ask,
+                undo: None,
+            });
+        }
+        let now = self.nanos(now);
+        let mut is_allowed = steps.len() == asks.len();
+        for step in &mut steps {
+            let (lock, cost) = (&mut locks[step.lock], asks[step.ask].cost);
+            let decision = &mut decisions.0[step.ask];
+            if is_allowed {
+                let (said, undo) = lock.spend(step.tag, cost, now);
+                (*decision, step.undo) = (said, said.is_allowed().then_some(undo));
+                is_allowed = said.is_allowed();
+            } else {
+                *decision = lock.peek(step.tag, cost, now);
+            }
+        }
+        if is_allowed {
+            return decisions;
+        }
+        for step in steps.iter().rev() {
+            if let Some(undo) = step.undo {
+                locks[step.lock].restore(step.tag, undo);
+            }
+        }
+        for step in &steps {
+            let decision = &mut decisions.0[step.ask];
+            if decision.is_allowed() {
+                *decision = locks[step.lock].peek(step.tag, 0, now);
+            }
+        }
+        decisions
+    }
+
+    /// What [`check`](Self::check) would say; spends nothing.
+    pub fn peek(&self, ask: &Ask<'_>, now: Instant) -> Decision {
+        let Some((_, limiter)) = self.limiter(ask.policy) else {
+            return Decision::never(0, 0);
+        };
+        let spot = limiter.spot(self.hash(ask.key));
+        let mut shard = limiter.lock(spot.shard);
+        shard.peek(spot.tag, ask.cost, self.nanos(now))
+    }
+
+    /// Spends whether or not there is enough: for a cost that is known afterwards. What is owed has to come back before anything else is allowed.
+    pub fn charge(&self, ask: &Ask<'_>, now: Instant) {
+        if let Some((_, limiter)) = self.limiter(ask.policy) {
+            let spot = limiter.spot(self.hash(ask.key));
+            let mut shard = limiter.lock(spot.shard);
+            shard.charge(spot.tag, ask.cost, self.nanos(now));
+        }
+    }
+
+    /// How full it is, of all policies together. It looks at one shard after the other, so it is not for each request.
+    pub fn figures(&self) -> StoreFigures {
+        let mut figures = StoreFigures::default();
+        let limiters = self.limiters.iter().filter_map(OnceLock::get);
+        for shard in limiters.flat_map(Limiter::all) {
+            let (keys, evicted, overflowed) = shard.figures();
+            figures.keys += keys;
+            figures.evictions += evicted;
+            figures.overflows += overflowed;
+        }
+        figures
+    }
+
+    /// What there is for the policy, and its place, which never changes.
+    #[inline]
+    fn limiter(&self, policy: &Policy) -> Option<(usize, &Limiter)> {
+        for (order, place) in self.limiters.iter().enumerate() {
+            let limiter = match place.get() {
+                Some(limiter) => limiter,
+                None => self.add(place, policy)?,
+            };
+            if limiter.id == policy.id() {
+                return Some((order, limiter));
+            }
+        }
+        None
+    }
+
+    /// Whoever is first takes the place.
+    #[cold]
+    fn add<'a>(&self, place: &'a OnceLock<Limiter>, policy: &Policy) -> Option<&'a Limiter> {
+        let limit = policy.limit().ok()?;
+        Some(place.get_or_init(|| Limiter::new(policy, limit, self.max_keys)))
+    }
+
+    #[inline]
+    fn hash(&self, key: &[u8]) -> u64 {
+        let mut hasher = self.keys.build_hasher();
+        hasher.write(key);
+        hasher.finish()
+    }
+
+    #[inline]
+    fn nanos(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.epoch);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// One ask of several.
+struct Step {
+    lock: usize,
+    tag: u64,
+    ask: usize,
+    undo: Option<Undo>,
+}
+
+impl Default for LocalStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for LocalStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalStore")
+            .field("max_keys", &self.max_keys)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Decisions {
+    /// Whether all of them allow it.
+    pub fn is_allowed(&self) -> bool {
+        self.0.iter().all(Decision::is_allowed)
+    }
+
+    /// What each says, in the order in which they were asked.
+    pub fn as_slice(&self) -> &[Decision] {
+        &self.0
+    }
+}

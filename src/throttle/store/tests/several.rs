@@ -1,0 +1,118 @@
+//! Several limits at once.
+
+use std::{collections::HashMap, time::Duration};
+
+use proptest::prelude::*;
+
+use super::start;
+use crate::throttle::{Ask, LocalStore, Policy};
+
+#[test]
+fn what_one_refuses_is_spent_nowhere() {
+    let store = LocalStore::new();
+    let now = start(&store);
+    let tight = Policy::per_second(2).named("tight");
+    let wide = Policy::sliding_window(1_000, Duration::from_secs(3_600)).named("wide");
+    let asks = [
+        Ask {
+            policy: &wide,
+            key: b"user",
+            cost: 10,
+        },
+        Ask {
+            policy: &tight,
+            key: b"address",
+            cost: 1,
+        },
+    ];
+    for left in [1, 0] {
+        let said = store.check_all(&asks, now);
+        assert!(said.is_allowed());
+        assert_eq!(said.as_slice()[0].remaining(), 980 + 10 * left);
+        assert_eq!(said.as_slice()[1].remaining(), left);
+    }
+    for asks in [asks, [asks[1], asks[0]]] {
+        let said = store.check_all(&asks, now);
+        assert!(!said.is_allowed());
+        for (ask, decision) in asks.iter().zip(said.as_slice()) {
+            let is_wide = ask.policy.name() == "wide";
+            assert_eq!(decision.is_allowed(), is_wide);
+            assert_eq!(decision.remaining(), if is_wide { 980 } else { 0 });
+        }
+        assert_eq!(store.figures().keys, 2);
+    }
+    // A key that was not known is not known afterwards either.
+    let other = [
+        Ask {
+            key: b"new",
+            ..asks[0]
+        },
+        asks[1],
+    ];
+    assert!(!store.check_all(&other, now).is_allowed());
+    assert_eq!(store.figures().keys, 2);
+    assert!(store.check_all(&[], now).is_allowed());
+}
+
+#[test]
+fn what_is_asked_twice_has_to_be_there_twice() {
+    let store = LocalStore::new();
+    let now = start(&store);
+    let policy = Policy::per_second(5);
+    let ask = Ask {
+        policy: &policy,
+        key: b"a",
+        cost: 3,
+    };
+    assert!(!store.check_all(&[ask, ask], now).is_allowed());
+    assert_eq!(store.figures().keys, 0);
+    assert!(
+        store
+            .check_all(&[ask, Ask { cost: 2, ..ask }], now)
+            .is_allowed()
+    );
+    assert!(!store.check(&Ask { cost: 1, ..ask }, now).is_allowed());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Buckets that never refill, so that what is left is a subtraction.
+    #[test]
+    fn all_or_nothing(calls in prop::collection::vec(prop::collection::vec((0_usize..5, 0_u8..3, 0_u64..4), 0..12), 1..60)) {
+        let day = Duration::from_secs(86_400);
+        let policies: Vec<_> = (0..5_u64)
+            .map(|at| match at % 2 {
+                0 => Policy::rate(4 + at, day * 365),
+                _ => Policy::sliding_window(4 + at, day),
+            })
+            .collect();
+        let store = LocalStore::new();
+        let now = start(&store);
+        let mut left: HashMap<(usize, u8), u64> = HashMap::new();
+        for call in calls {
+            let asks: Vec<_> = call
+                .iter()
+                .map(|(policy, key, cost)| Ask { policy: &policies[*policy], key: std::slice::from_ref(key), cost: *cost })
+                .collect();
+            let mut then = left.clone();
+            let is_allowed = call.iter().all(|(policy, key, cost)| {
+                let left = then.entry((*policy, *key)).or_insert(policies[*policy].quota());
+                let rest = left.checked_sub(*cost);
+                *left = rest.unwrap_or(*left);
+                rest.is_some()
+            });
+            let said = store.check_all(&asks, now);
+            prop_assert_eq!(said.is_allowed(), is_allowed);
+            prop_assert_eq!(said.as_slice().len(), asks.len());
+            if is_allowed {
+                left = then;
+            }
+            for (policy, key, _) in call {
+                let held = left.get(&(policy, key)).copied().unwrap_or(policies[policy].quota());
+                let ask = Ask { policy: &policies[policy], key: &[key], cost: 0 };
+                prop_assert_eq!(store.peek(&ask, now).remaining(), held);
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+mod gcra;
+mod policy;
+mod window;
