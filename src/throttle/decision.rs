@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 /// What a limit says to one request: a plain value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Decision {
-    allowed: bool,
-    remaining: u64,
+    /// What is left, in parts of which a unit of cost has so many: most requests do not ask for it, and need no division.
+    left: u64,
+    unit: u64,
+    /// In nanoseconds from now.
     reset: u64,
+    /// Zero: it is allowed. No `bool` beside it, because a value with a hole in it is copied in pieces.
     retry: u64,
 }
 
@@ -15,46 +18,44 @@ pub struct Decision {
 const NEVER: u64 = u64::MAX;
 
 impl Decision {
-    /// `reset` is in nanoseconds from now.
+    /// `left` in parts of a `unit`, `reset` in nanoseconds from now.
     #[inline]
-    pub(super) fn allow(remaining: u64, reset: u64) -> Self {
+    pub(super) fn allow(left: u64, unit: u64, reset: u64) -> Self {
         Self {
-            allowed: true,
-            remaining,
+            left,
+            unit,
             reset,
             retry: 0,
         }
     }
 
-    /// `retry` and `reset` are in nanoseconds from now.
+    /// The same, and allowed in `retry` nanoseconds.
     #[inline]
-    pub(super) fn refuse(remaining: u64, reset: u64, retry: u64) -> Self {
+    pub(super) fn refuse(left: u64, unit: u64, reset: u64, retry: u64) -> Self {
         Self {
-            allowed: false,
-            remaining,
-            reset,
-            retry,
+            retry: retry.max(1),
+            ..Self::allow(left, unit, reset)
         }
     }
 
     /// The cost is more than the limit ever has.
     #[inline]
-    pub(super) fn never(remaining: u64, reset: u64) -> Self {
-        Self::refuse(remaining, reset, NEVER)
+    pub(super) fn never(left: u64, unit: u64, reset: u64) -> Self {
+        Self::refuse(left, unit, reset, NEVER)
     }
 
     /// Whether the request may go on. When several limits were asked at once, this is what this one says; the request goes on
     /// if all of them allow it.
     #[inline]
     pub fn is_allowed(&self) -> bool {
-        self.allowed
+        self.retry == 0
     }
 
     /// How much is left for more requests at this moment, in units of cost; what this request costs is taken off if it was
     /// spent.
     #[inline]
     pub fn remaining(&self) -> u64 {
-        self.remaining
+        self.left / self.unit.max(1)
     }
 
     /// The time until all of the limit is there again, if nothing more is spent. Zero: it is there now.
@@ -70,3 +71,12 @@ impl Decision {
         (self.retry != NEVER).then(|| Duration::from_nanos(self.retry))
     }
 }
+
+impl PartialEq for Decision {
+    fn eq(&self, other: &Self) -> bool {
+        let said = |it: &Self| (it.remaining(), it.reset, it.retry);
+        said(self) == said(other)
+    }
+}
+
+impl Eq for Decision {}

@@ -75,13 +75,21 @@ impl Gcra {
 
     #[inline]
     fn ticks(&self, now: u64) -> u64 {
-        let product = u128::from(now.min(LAST)) * u128::from(self.ticks_of_nano);
+        let now = now.min(LAST);
+        // Most limits take whole nanoseconds for a unit, and then a tick is one.
+        if self.rounding == 0 {
+            return now;
+        }
+        let product = u128::from(now) * u128::from(self.ticks_of_nano);
         narrow(product >> 63)
     }
 
     /// Rounded up.
     #[inline]
     fn nanos(&self, ticks: u64) -> u64 {
+        if self.rounding == 0 {
+            return ticks;
+        }
         let product = u128::from(ticks) * u128::from(self.nanos_of_tick);
         narrow((product >> 63) + u128::from(product & (u128::MAX >> 65) != 0))
     }
@@ -92,24 +100,23 @@ impl Algorithm for Gcra {
 
     #[inline]
     fn check(&self, arrival: u64, cost: u64, now: u64) -> (Decision, u64) {
-        let now = self.ticks(now);
-        let most = now + self.burst * self.interval;
+        let (unit, now) = (self.interval, self.ticks(now));
+        let most = now + self.burst * unit;
         let held = arrival.max(now);
-        if cost > self.burst {
-            let remaining = most.saturating_sub(held) / self.interval;
-            return (Decision::never(remaining, self.nanos(held - now)), arrival);
-        }
         // After a charge it may be anything.
-        let next = held.saturating_add(cost * self.interval);
+        let next = held.saturating_add(cost.saturating_mul(unit));
         if next <= most {
-            let remaining = (most - next) / self.interval;
-            (Decision::allow(remaining, self.nanos(next - now)), next)
-        } else {
-            let remaining = most.saturating_sub(held) / self.interval;
-            let retry = self.nanos((next - most).saturating_add(self.rounding));
-            let reset = self.nanos(held - now);
-            (Decision::refuse(remaining, reset, retry), arrival)
+            let reset = self.nanos(next - now);
+            return (Decision::allow(most - next, unit, reset), next);
         }
+        let (left, reset) = (most.saturating_sub(held), self.nanos(held - now));
+        let decision = if cost > self.burst {
+            Decision::never(left, unit, reset)
+        } else {
+            let retry = self.nanos((next - most).saturating_add(self.rounding));
+            Decision::refuse(left, unit, reset, retry)
+        };
+        (decision, arrival)
     }
 
     #[inline]

@@ -156,14 +156,14 @@ impl Algorithm for Window {
         if cost <= remaining && total <= self.limit {
             spent.counts += u128::from(cost);
             let reset = self.reset(spent, now);
-            return (Decision::allow(remaining - cost, reset), spent.state());
+            return (Decision::allow(remaining - cost, 1, reset), spent.state());
         }
         let reset = self.reset(spent, now);
         let decision = if cost > self.limit {
-            Decision::never(remaining, reset)
+            Decision::never(remaining, 1, reset)
         } else {
             let excess = total - (self.limit - cost);
-            Decision::refuse(remaining, reset, self.retry(spent, excess, now))
+            Decision::refuse(remaining, 1, reset, self.retry(spent, excess, now))
         };
         (decision, state)
     }

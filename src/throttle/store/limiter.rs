@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::shard::{Before, Shard};
+use super::shard::{Before, MOST_KEYS, Shard};
 use crate::throttle::{
     algorithm::Algorithm,
     decision::Decision,
@@ -50,8 +50,8 @@ pub(super) struct Spot {
     pub(super) tag: u64,
 }
 
-/// More would take too long to be moved when a shard grows.
-const MOST_KEYS_OF_SHARD: usize = 4096;
+const _: () = assert!(size_of::<Line<u64>>() == 64 && size_of::<Line<[u64; 2]>>() == 64);
+
 /// Fewer would fill too unevenly.
 const FEWEST_KEYS_OF_SHARD: usize = 256;
 /// As long as the shards do not get too small: so that cores seldom meet.
@@ -69,17 +69,20 @@ impl Limiter {
         }
     }
 
-    /// The upper part of the product says which shard, and the lower one, which is different for all hashes of a shard, is the tag.
+    /// Spends `cost` of one key if it may: the way of most requests, with one look at what kind it is.
+    #[inline]
+    pub(super) fn spend(&self, hash: u64, cost: u64, now: u64) -> Decision {
+        match &self.keyed {
+            Keyed::Rate(shards) => shards.spend(hash, cost, now),
+            Keyed::Window(shards) => shards.spend(hash, cost, now),
+        }
+    }
+
     #[inline]
     pub(super) fn spot(&self, hash: u64) -> Spot {
-        let shards = match &self.keyed {
-            Keyed::Rate(shards) => shards.shards.len(),
-            Keyed::Window(shards) => shards.shards.len(),
-        };
-        let product = u128::from(hash) * shards as u128;
-        Spot {
-            shard: (product >> 64) as usize,
-            tag: (product as u64).max(1),
+        match &self.keyed {
+            Keyed::Rate(shards) => shards.spot(hash),
+            Keyed::Window(shards) => shards.spot(hash),
         }
     }
 
@@ -104,12 +107,29 @@ impl Limiter {
 impl<A: Algorithm> Shards<A> {
     fn new(algorithm: A, most_keys: usize) -> Self {
         let wanted = WANTED_SHARDS.min(most_keys / FEWEST_KEYS_OF_SHARD);
-        let count = most_keys.div_ceil(MOST_KEYS_OF_SHARD).max(wanted).max(1);
+        let count = most_keys.div_ceil(MOST_KEYS).max(wanted).max(1);
         let line = |_| Line(Mutex::new(Shard::new(most_keys / count)));
         Self {
             algorithm,
             shards: (0..count).map(line).collect(),
         }
+    }
+
+    /// The upper part of the product says which shard, and the lower one, which is different for all hashes of a shard, is the tag.
+    #[inline]
+    fn spot(&self, hash: u64) -> Spot {
+        let product = u128::from(hash) * self.shards.len() as u128;
+        Spot {
+            shard: (product >> 64) as usize,
+            tag: (product as u64).max(1),
+        }
+    }
+
+    #[inline]
+    fn spend(&self, hash: u64, cost: u64, now: u64) -> Decision {
+        let Spot { shard, tag } = self.spot(hash);
+        let mut shard = self.lock(shard);
+        shard.spend(&self.algorithm, tag, cost, now).0
     }
 
     #[inline]

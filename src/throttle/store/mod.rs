@@ -103,18 +103,16 @@ impl LocalStore {
     #[inline]
     pub fn check(&self, ask: &Ask<'_>, now: Instant) -> Decision {
         let Some((_, limiter)) = self.limiter(ask.policy) else {
-            return Decision::never(0, 0);
+            return Decision::never(0, 1, 0);
         };
-        let now = self.nanos(now);
-        let spot = limiter.spot(self.hash(ask.key));
-        limiter.lock(spot.shard).spend(spot.tag, ask.cost, now).0
+        limiter.spend(self.hash(ask.key), ask.cost, self.nanos(now))
     }
 
     /// Spends all of it if there is enough for all, and nothing otherwise. What is asked twice has to be there twice.
     ///
     /// A limit that would have allowed its part when another one refused says so, and what it has left.
     pub fn check_all(&self, asks: &[Ask<'_>], now: Instant) -> Decisions {
-        let mut decisions = Decisions(SmallVec::from_elem(Decision::never(0, 0), asks.len()));
+        let mut decisions = Decisions(SmallVec::from_elem(Decision::never(0, 1, 0), asks.len()));
         let mut places: SmallVec<[_; INLINE]> = SmallVec::new();
         for (index, ask) in asks.iter().enumerate() {
             if let Some((order, limiter)) = self.limiter(ask.policy) {
@@ -172,7 +170,7 @@ impl LocalStore {
     /// What [`check`](Self::check) would say; spends nothing.
     pub fn peek(&self, ask: &Ask<'_>, now: Instant) -> Decision {
         let Some((_, limiter)) = self.limiter(ask.policy) else {
-            return Decision::never(0, 0);
+            return Decision::never(0, 1, 0);
         };
         let spot = limiter.spot(self.hash(ask.key));
         let mut shard = limiter.lock(spot.shard);
@@ -233,7 +231,8 @@ impl LocalStore {
     #[inline]
     fn nanos(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.epoch);
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        let nanos = since.as_secs().saturating_mul(1_000_000_000);
+        nanos.saturating_add(since.subsec_nanos().into())
     }
 }
 

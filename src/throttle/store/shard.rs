@@ -2,13 +2,13 @@
 
 use crate::throttle::{algorithm::Algorithm, decision::Decision};
 
-/// The keys are known by a tag, 64 bits of a keyed hash.
+/// The keys are known by a tag, 64 bits of a keyed hash. With its lock it fills one cache line: there are no more than [`MOST_KEYS`].
 pub(super) struct Shard<S> {
     slots: Box<[Slot<S>]>,
-    keys: usize,
-    most_keys: usize,
+    keys: u16,
+    most_keys: u16,
     /// Where the sweep goes on.
-    cursor: usize,
+    cursor: u16,
     /// What all who find no place spend from together.
     overflow: S,
     evicted: u64,
@@ -34,6 +34,8 @@ pub(super) enum Before<S> {
 const SWEEP: usize = 4;
 /// The same when there is no place left.
 const SWEEP_FULL: usize = 32;
+/// More would take too long to be moved when the table grows.
+pub(super) const MOST_KEYS: usize = 16384;
 const FEWEST_SLOTS: usize = 8;
 
 enum Place {
@@ -45,6 +47,7 @@ enum Place {
 
 impl<S: Copy + Default> Shard<S> {
     pub(super) fn new(most_keys: usize) -> Self {
+        let most_keys = most_keys.min(MOST_KEYS) as u16;
         Self {
             slots: Box::default(),
             keys: 0,
@@ -57,7 +60,7 @@ impl<S: Copy + Default> Shard<S> {
     }
 
     pub(super) fn keys(&self) -> usize {
-        self.keys
+        self.keys.into()
     }
 
     pub(super) fn evicted(&self) -> u64 {
@@ -208,8 +211,9 @@ impl<S: Copy + Default> Shard<S> {
         if self.keys >= self.most_keys {
             return false;
         }
-        let most_slots = slots_for(self.most_keys);
-        if self.slots.len() < most_slots && slots_for(self.keys + 1) > self.slots.len() {
+        let most_slots = slots_for(self.most_keys.into());
+        if self.slots.len() < most_slots && slots_for(usize::from(self.keys) + 1) > self.slots.len()
+        {
             self.grow((self.slots.len() * 2).clamp(FEWEST_SLOTS.min(most_slots), most_slots));
         }
         true
@@ -217,13 +221,14 @@ impl<S: Copy + Default> Shard<S> {
 
     fn sweep<A: Algorithm<State = S>>(&mut self, a: &A, most: usize, now: u64) {
         for _ in 0..most.min(self.slots.len()) {
-            if self.cursor >= self.slots.len() {
+            let at = usize::from(self.cursor);
+            let Some(slot) = self.slots.get(at) else {
                 self.cursor = 0;
-            }
-            let slot = self.slots[self.cursor];
+                continue;
+            };
             if slot.tag != 0 && a.is_idle(slot.state, now) {
                 // Another one may have moved to its place, which is next.
-                self.remove(self.cursor);
+                self.remove(at);
                 self.evicted += 1;
             } else {
                 self.cursor += 1;

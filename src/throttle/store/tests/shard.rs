@@ -19,9 +19,9 @@ impl Algorithm for Simple {
     fn check(&self, state: u64, cost: u64, now: u64) -> (Decision, u64) {
         let next = state.max(now) + cost;
         if next <= now + 10 {
-            (Decision::allow(now + 10 - next, next - now), next)
+            (Decision::allow(now + 10 - next, 1, next - now), next)
         } else {
-            (Decision::refuse(0, 0, next - now - 10), state)
+            (Decision::refuse(0, 1, 0, next - now - 10), state)
         }
     }
 
