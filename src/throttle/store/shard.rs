@@ -35,7 +35,7 @@ const SWEEP: usize = 4;
 /// The same when there is no place left.
 const SWEEP_FULL: usize = 32;
 /// More would take too long to be moved when the table grows.
-pub(super) const MOST_KEYS: usize = 16384;
+pub(super) const MOST_KEYS: usize = 4096;
 const FEWEST_SLOTS: usize = 8;
 
 enum Place {
@@ -221,17 +221,18 @@ impl<S: Copy + Default> Shard<S> {
 
     fn sweep<A: Algorithm<State = S>>(&mut self, a: &A, most: usize, now: u64) {
         for _ in 0..most.min(self.slots.len()) {
-            let at = usize::from(self.cursor);
-            let Some(slot) = self.slots.get(at) else {
-                self.cursor = 0;
-                continue;
+            let at = match usize::from(self.cursor) {
+                at if at < self.slots.len() => at,
+                _ => 0,
             };
+            let slot = self.slots[at];
             if slot.tag != 0 && a.is_idle(slot.state, now) {
                 // Another one may have moved to its place, which is next.
                 self.remove(at);
                 self.evicted += 1;
+                self.cursor = at as u16;
             } else {
-                self.cursor += 1;
+                self.cursor = at as u16 + 1;
             }
         }
     }
