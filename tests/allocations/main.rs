@@ -1,5 +1,5 @@
 //! What nobody asked for is not allocated: a log that nobody reads, a body that is announced and not there, a protection that
-//! has nothing to do.
+//! has nothing to do, a client that is known.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,5 +15,6 @@ mod silent;
 #[allow(dead_code, reason = "it is written for another test")]
 #[path = "../proxy/support.rs"]
 mod support;
+mod throttle;
 #[cfg(feature = "auth")]
 mod tokens;

@@ -76,8 +76,8 @@ const INLINE: usize = 8;
 /// Of one store.
 const MOST_POLICIES: usize = 64;
 const MAX_KEYS: usize = 1_000_000;
-/// Places that can be told apart by a 64-bit hash, with room to spare.
-const MOST_KEYS: usize = 1 << 32;
+/// Far below what a 64-bit hash tells apart.
+const MOST_KEYS: usize = 1 << 30;
 
 impl LocalStore {
     /// An empty store.
@@ -90,8 +90,8 @@ impl LocalStore {
         }
     }
 
-    /// How many keys have a place, for each policy: 1 to 2^32, and what is beyond counts as the nearest of these. Default: 1,000,000, which take 22 MB for a rate and
-    /// 33 MB for a window when all are in use. Forgets what was spent.
+    /// How many keys have a place, for each policy: 1 to 2^30, and what is beyond counts as the nearest of these. Default: 1,000,000, which take about 25 MB for a rate and
+    /// 37 MB for a window when all are in use. Forgets what was spent.
     pub fn max_keys(self, max_keys: usize) -> Self {
         Self {
             max_keys: max_keys.clamp(1, MOST_KEYS),
