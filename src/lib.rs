@@ -45,6 +45,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `auth` | yes | signed tokens, their keys and claims |
+//! | `basic-auth` | no | HTTP Basic against argon2 hashes |
 //! | `http2` | yes | HTTP/2 to backends |
 //! | `tls` | yes | TLS to backends |
 //! | `tracing` | yes | a span and an access-log event for each request |

@@ -203,6 +203,12 @@ impl AuthenticateLayer {
         }
         let sender = checked?;
         self.way.strip(&mut head);
+        if let Sender::Known(identity) = &sender {
+            for (name, value) in identity.headers() {
+                let added = head.headers.try_append(name, value.clone());
+                added.map_err(Denied::unavailable)?;
+            }
+        }
         let context = head.extensions.get_or_insert_default::<RequestContext>();
         match sender {
             Sender::Known(identity) => context.identity = Some(identity),
