@@ -8,6 +8,7 @@
 )]
 
 mod api_key;
+mod attacks;
 #[cfg(feature = "basic-auth")]
 mod basic;
 mod echo;
@@ -25,7 +26,7 @@ mod jose {
     mod examples;
     mod keys;
     mod sets;
-    mod support;
+    pub mod support;
     mod unchanged;
     mod wycheproof;
 }
