@@ -155,7 +155,7 @@ async fn claims_that_are_there_twice_have_no_meaning() {
 /// Sources of keys ask somebody, so that the time of an answer could tell what was looked for.
 #[tokio::test]
 async fn an_unknown_issuer_is_nobodys_to_ask() {
-    use tower_gateway::auth::{KeySource, KeysError};
+    use tower_gateway::auth::keys::KeySource;
 
     #[derive(Clone, Default)]
     struct Asked(Arc<Mutex<Vec<Option<String>>>>);
@@ -165,7 +165,7 @@ async fn an_unknown_issuer_is_nobodys_to_ask() {
             KeySet::new([]).ok()
         }
 
-        async fn refresh(&self, kid: Option<&str>) -> Result<KeySet, KeysError> {
+        async fn refresh(&self, kid: Option<&str>) -> Result<KeySet, BoxError> {
             self.0.lock().unwrap().push(kid.map(ToOwned::to_owned));
             Ok(KeySet::new([]).unwrap())
         }
