@@ -267,10 +267,7 @@ async fn ten_thousand_faults_leave_nothing_behind() {
     // It was worth it: each protection has had something to do.
     let counts = tries.counts();
     let figures = circuit.figures();
-    assert!(
-        counts.retries > 0 && counts.hedges > 0 && counts.hedges_won > 0,
-        "{counts:?}"
-    );
+    assert!(counts.retries > 0 && counts.hedges > 0, "{counts:?}");
     assert!(figures.opened > 0 && figures.refused > 0, "{figures:?}");
     assert!(
         copies.counts().answered > 0 && copies.counts().failed > 0,

@@ -333,13 +333,7 @@ impl Authenticator for JwtLayer {
     }
 }
 
-impl<S> tower::Layer<S> for JwtLayer {
-    type Service = super::Authenticate<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        super::AuthenticateLayer::new(self.clone()).layer(inner)
-    }
-}
+impl_layer!(JwtLayer);
 
 impl fmt::Debug for JwtLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
