@@ -4,7 +4,7 @@ mod parser;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use parser::parse;
 
@@ -97,8 +97,8 @@ impl<'a> Value<'a> {
 
     /// As text for people: a string is its content, everything else its JSON.
     #[must_use]
-    pub fn text(self) -> Cow<'a, str> {
-        Cow::Borrowed(self.as_str().unwrap_or(self.json()))
+    pub fn text(self) -> &'a str {
+        self.as_str().unwrap_or(self.json())
     }
 
     pub(crate) fn is_null(self) -> bool {

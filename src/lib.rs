@@ -65,6 +65,7 @@
 )]
 
 mod authority;
+mod background;
 mod body;
 mod claims;
 mod client;

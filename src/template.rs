@@ -298,10 +298,7 @@ impl<'a> Found<'a> {
             Self::Encoded(text) => encode::decode(text.as_bytes()),
             Self::Raw(raw) => raw,
             Self::Claim(claim) => match claim.items() {
-                None => match claim.text() {
-                    Cow::Borrowed(text) => text.as_bytes().into(),
-                    Cow::Owned(text) => text.into_bytes().into(),
-                },
+                None => claim.text().as_bytes().into(),
                 Some(items) => {
                     let texts: Vec<_> = items.map(Value::text).collect();
                     texts.join(",").into_bytes().into()

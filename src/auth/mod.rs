@@ -22,14 +22,13 @@ mod basic;
 mod bearer;
 mod client_cert;
 mod denied;
-#[allow(dead_code, reason = "its users are on their way")]
 mod fetch;
 mod forward;
 mod identity_headers;
 mod introspection;
 pub mod jose;
 mod jwt;
-mod keys;
+pub mod keys;
 mod known;
 mod query;
 mod service;
@@ -49,7 +48,6 @@ pub use identity_headers::{
 };
 pub use introspection::IntrospectionLayer;
 pub use jwt::{Issuer, JwtLayer, Revocation, RevocationList};
-pub use keys::{KeySource, KeysError};
 pub use service::{Authenticate, AuthenticateFuture, AuthenticateLayer};
 
 #[cfg(test)]

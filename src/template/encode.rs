@@ -35,13 +35,13 @@ pub(super) fn escape_encoded(out: &mut Vec<u8>, text: &str, slashes: bool) {
 /// what is not visible ASCII, what would be taken for an escape or a comma of the list, and blanks that a recipient would trim.
 pub(super) fn escape_claim(out: &mut Vec<u8>, claim: JsonValue<'_>) {
     let Some(items) = claim.items() else {
-        return escape_item(out, &claim.text(), false);
+        return escape_item(out, claim.text(), false);
     };
     for (at, item) in items.enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        escape_item(out, &item.text(), true);
+        escape_item(out, item.text(), true);
     }
 }
 

@@ -19,12 +19,12 @@ use view::{Sight, View};
 
 use super::{
     Affinity, HealthCheck, OutlierEjection,
-    background::Background,
     balance::{Ask, Balance, Policy},
     discover::{self, AnyDiscover},
     endpoint::{Factory, LiveEndpoint},
 };
 use crate::{
+    background::Background,
     client::InFlight,
     clock,
     error::{Error, ErrorKind},

@@ -1,7 +1,6 @@
 //! Backends: their endpoints, the choice among them, and what is done to a message on its way there and back.
 
 mod affinity;
-mod background;
 mod balance;
 mod discover;
 #[cfg(feature = "dns")]

@@ -8,6 +8,7 @@ use crate::{mentions::Mentions, names::Names, source::Source};
 const FLOORS: &[(&str, u8)] = &[
     ("field", 0),
     ("authority", 0),
+    ("background", 0),
     ("body", 0),
     ("claims", 0),
     ("clock", 0),

@@ -13,8 +13,9 @@ use tower::{Layer, ServiceExt};
 use tower_gateway::{
     Body, BoxError, Claims, Rejection, RequestContext,
     auth::{
-        Issuer, JwtLayer, KeySource, KeysError, Revocation, RevocationList,
+        Issuer, JwtLayer, Revocation, RevocationList,
         jose::{Algorithm, KeySet, SigningKey},
+        keys::KeySource,
     },
 };
 
@@ -282,7 +283,7 @@ impl KeySource for Changing {
         self.0.lock().unwrap().now.clone()
     }
 
-    async fn refresh(&self, _: Option<&str>) -> Result<KeySet, KeysError> {
+    async fn refresh(&self, _: Option<&str>) -> Result<KeySet, BoxError> {
         let mut state = self.0.lock().unwrap();
         state.asked += 1;
         match state.next.clone() {
@@ -290,7 +291,7 @@ impl KeySource for Changing {
                 state.now = Some(next.clone());
                 Ok(next)
             }
-            None => Err(KeysError("the source is down".into())),
+            None => Err("the source is down".into()),
         }
     }
 }

@@ -15,6 +15,7 @@ mod forward;
 mod gateway;
 mod introspection;
 mod jwt;
+mod provider;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
 mod support;

@@ -2,9 +2,12 @@
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
-use crate::auth::{
-    jose::{Algorithm, ClaimPolicy, KeySet, Policy},
-    keys::{KeySource, KeysError},
+use crate::{
+    auth::{
+        jose::{Algorithm, ClaimPolicy, KeyId, KeySet, Policy},
+        keys::KeySource,
+    },
+    error::BoxError,
 };
 
 /// Somebody whose tokens are believed: a name, keys, and what a token has to be. A token of one issuer is never verified with the keys
@@ -153,15 +156,20 @@ impl Issuer {
 pub(super) trait AnyKeys: Send + Sync {
     fn current(&self) -> Option<KeySet>;
 
+    fn contains(&self, key: &KeyId) -> bool;
+
     fn refresh<'a>(&'a self, kid: Option<&'a str>) -> Refreshed<'a>;
 }
 
-pub(super) type Refreshed<'a> =
-    Pin<Box<dyn Future<Output = Result<KeySet, KeysError>> + Send + 'a>>;
+pub(super) type Refreshed<'a> = Pin<Box<dyn Future<Output = Result<KeySet, BoxError>> + Send + 'a>>;
 
 impl<K: KeySource> AnyKeys for K {
     fn current(&self) -> Option<KeySet> {
         KeySource::current(self)
+    }
+
+    fn contains(&self, key: &KeyId) -> bool {
+        KeySource::contains(self, key)
     }
 
     fn refresh<'a>(&'a self, kid: Option<&'a str>) -> Refreshed<'a> {

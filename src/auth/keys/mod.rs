@@ -1,33 +1,41 @@
-//! Where keys come from.
+//! Where the keys come from that tokens are verified with.
+//!
+//! | for | see |
+//! |---|---|
+//! | keys that an issuer publishes | [`Jwks`] |
+//! | keys from files, environment variables or text | [`FixedKeys`] |
+//! | a set that is made elsewhere | [`KeySet`](super::jose::KeySet) |
+//! | anything else | [`KeySource`] |
+//!
+//! ```no_run
+//! use tower_gateway::auth::{jose::{Policy, VerifyError, verify}, keys::{Jwks, KeySource}};
+//!
+//! # async fn check(token: &str) -> Result<(), tower_gateway::BoxError> {
+//! let source = Jwks::discover("https://id.example.com");
+//! let mut keys = source.refresh(None).await?;
+//! let policy = Policy::new();
+//! let mut verified = verify(token, &keys, &policy);
+//! if let Err(VerifyError::UnknownKey { kid }) = &verified {
+//!     // Perhaps there is a new one.
+//!     keys = source.refresh(kid.as_deref()).await?;
+//!     verified = verify(token, &keys, &policy);
+//! }
+//! println!("{}", String::from_utf8_lossy(verified?.payload()));
+//! # Ok(()) }
+//! ```
 
-use super::jose::KeySet;
-use crate::error::BoxError;
+mod discovery;
+mod fixed;
+mod freshness;
+mod jwks;
+mod live;
+mod load;
+mod schedule;
+mod source;
 
-/// Where the keys of an issuer come from.
-pub trait KeySource: Send + Sync + 'static {
-    /// The keys as they are known.
-    fn current(&self) -> Option<KeySet>;
+pub use fixed::FixedKeys;
+pub use jwks::{Jwks, JwksStatus};
+pub use source::KeySource;
 
-    /// Newer keys, since there is none of this name.
-    fn refresh(&self, kid: Option<&str>) -> impl Future<Output = Result<KeySet, KeysError>> + Send;
-
-    /// What is wrong with the settings.
-    fn mistakes(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-/// Why there are no keys.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct KeysError(pub BoxError);
-
-impl KeySource for KeySet {
-    fn current(&self) -> Option<KeySet> {
-        Some(self.clone())
-    }
-
-    async fn refresh(&self, _: Option<&str>) -> Result<KeySet, KeysError> {
-        Ok(self.clone())
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -8,19 +8,30 @@ use std::{
     },
 };
 
-use tokio::{runtime::Handle, task::AbortHandle};
+use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 
 /// At most one task at a time. Dropped, it ends the task.
 #[derive(Default)]
-pub(super) struct Background {
+pub(crate) struct Background {
     runs: Arc<AtomicBool>,
     task: Mutex<Option<AbortHandle>>,
+    bell: Option<Bell>,
 }
 
+type Bell = Arc<watch::Sender<()>>;
+
 impl Background {
+    /// Rings the bell when the task was dropped before it was done, so that whoever waits for it starts it anew.
+    #[cfg_attr(not(feature = "auth"), allow(dead_code, reason = "keys need it"))]
+    pub(crate) fn with_bell(bell: Bell) -> Self {
+        let mut background = Self::default();
+        background.bell = Some(bell);
+        background
+    }
+
     /// Starts the task if it does not run, which is so at first, and when the runtime that it ran on has ended. Outside of a
     /// runtime nothing happens. The task must not keep its owner alive.
-    pub(super) fn ensure<F>(&self, task: impl FnOnce() -> F)
+    pub(crate) fn ensure<F>(&self, task: impl FnOnce() -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -33,7 +44,7 @@ impl Background {
         if self.runs.swap(true, Ordering::Relaxed) {
             return;
         }
-        let running = Running(Some(self.runs.clone()));
+        let running = Running(Some((self.runs.clone(), self.bell.clone())));
         let task = task();
         let handle = runtime.spawn(async move {
             task.await;
@@ -53,7 +64,7 @@ impl Drop for Background {
 }
 
 /// Says so when a task is dropped before it has ended.
-struct Running(Option<Arc<AtomicBool>>);
+struct Running(Option<(Arc<AtomicBool>, Option<Bell>)>);
 
 impl Running {
     /// The task has nothing more to do, and is not to be started again.
@@ -64,8 +75,11 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(runs) = &self.0 {
+        if let Some((runs, bell)) = &self.0 {
             runs.store(false, Ordering::Relaxed);
+            if let Some(bell) = bell {
+                bell.send_replace(());
+            }
         }
     }
 }
