@@ -35,6 +35,8 @@ mod source;
 
 pub use fixed::FixedKeys;
 pub use jwks::{Jwks, JwksStatus};
+#[allow(unused_imports, reason = "its users are on their way")]
+pub(super) use source::AnyKeySource;
 pub use source::KeySource;
 
 #[cfg(test)]
