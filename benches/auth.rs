@@ -5,8 +5,11 @@
 #![expect(clippy::expect_used, reason = "a bench that can not begin has to stop")]
 
 use std::{
+    convert::Infallible,
     hint::black_box,
-    time::{Duration, UNIX_EPOCH},
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use aws_lc_rs::signature::{
@@ -14,8 +17,17 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA256, VerificationAlgorithm,
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
-use criterion::{Criterion, criterion_group, criterion_main};
-use tower_gateway::auth::jose::{Algorithm, ClaimPolicy, KeySet, Policy, SigningKey, verify};
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use http::{Request, Response};
+use tower::{Layer, Service, util::service_fn};
+use tower_gateway::{
+    RequestContext,
+    auth::{
+        Authenticator, Issuer, JwtLayer,
+        jose::{Algorithm, ClaimPolicy, KeySet, Policy, SigningKey, verify},
+    },
+};
 
 /// What an identity provider puts into an access token.
 const CLAIMS: &str = r#"{"iss":"https://id.example.com/realms/shop","sub":"f:8d1c2f6e-7a51-4d1e-9b62-0f3d6c1c2a9e:ada","aud":["orders","account"],"exp":1767225600,"iat":1767225300,"nbf":1767225300,"jti":"5b0e7a0c-22a5-4f39-9d38-5e2f8f0c0b5d","azp":"storefront","scope":"openid profile email orders:read orders:write","realm_access":{"roles":["offline_access","customer","uma_authorization"]},"email_verified":true,"name":"Ada Lovelace","preferred_username":"ada","given_name":"Ada","family_name":"Lovelace","email":"ada@example.com"}"#;
@@ -84,10 +96,74 @@ fn auth(criterion: &mut Criterion) {
         });
         group.finish();
     }
+    seen(criterion);
     criterion.bench_function("auth/claims", |bencher| {
         bencher
             .iter(|| tower_gateway::auth::jose::Claims::parse(black_box(CLAIMS)).expect("claims"));
     });
+}
+
+/// A token that was verified a moment ago: by itself, and with the layer around it.
+fn seen(criterion: &mut Criterion) {
+    for algorithm in [Algorithm::RS256, Algorithm::ES256] {
+        let key = SigningKey::generate(algorithm)
+            .expect("a key")
+            .with_kid("2026-01");
+        let exp = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("a time")
+            .as_secs()
+            + 3_600;
+        let claims = CLAIMS.replace("1767225600", &exp.to_string());
+        let bearer = format!("Bearer {}", key.sign(claims).expect("a token"));
+        let keys = KeySet::new([key.key()]).expect("a set");
+        let issuer = Issuer::new("https://id.example.com/realms/shop", keys).audience(["orders"]);
+        let layer = JwtLayer::new(issuer);
+        let request = || {
+            let request = Request::get("/").header("authorization", &bearer);
+            request
+                .extension(RequestContext::new())
+                .body(())
+                .expect("a request")
+        };
+        let (head, ()) = request().into_parts();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let _guard = runtime.enter();
+        let ready = |future: Pin<&mut dyn Future<Output = bool>>| match future
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(is_known) => assert!(is_known),
+            Poll::Pending => unreachable!("nothing is waited for"),
+        };
+        let mut group = criterion.benchmark_group(format!("auth/{algorithm}"));
+        group.bench_function("seen", |bencher| {
+            bencher.iter(|| {
+                ready(pin!(async {
+                    layer.authenticate(black_box(&head)).await.is_ok()
+                }));
+            });
+        });
+        let service = layer.layer(service_fn(async |_: Request<()>| {
+            Ok::<_, Infallible>(Response::new(Bytes::new()))
+        }));
+        group.bench_function("seen, the layer", |bencher| {
+            bencher.iter_batched(
+                || (service.clone(), request()),
+                |(mut service, request)| {
+                    ready(pin!(async move {
+                        service
+                            .call(request)
+                            .await
+                            .is_ok_and(|answer| answer.status() == 200)
+                    }));
+                },
+                BatchSize::SmallInput,
+            );
+        });
+        group.finish();
+    }
 }
 
 criterion_group! {

@@ -9,6 +9,7 @@
 //! assert!(Body::empty().is_end_stream());
 //! ```
 
+mod until;
 mod watched;
 
 use std::{

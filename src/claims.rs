@@ -1,17 +1,27 @@
 //! What somebody says about a subject: a JSON object that is read strictly, and asked by path.
 
-use std::{borrow::Cow, fmt, sync::Arc};
-
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor},
+use std::{
+    fmt,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use serde_json::{Map, Value};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+mod error;
+
+pub use error::ClaimError;
+
+use crate::json::{JsonError, Node, Value, parse_object};
 
 /// A set of claims (RFC 7519, section 4): of a token, of an introspection, or of one's own making. Clones share it.
 ///
-/// A path names a member, or a member of a member: `sub`, `realm_access.roles`. A member of the outermost object whose whole name is
-/// the path comes first, so that `https://example.com/roles` is a path too.
+/// It is read strictly: one JSON object without repeated members at whatever depth, the registered claims of the right type. Its `Debug`
+/// shows the names of the claims, not their values: these are about people.
+///
+/// A path names a member, or members within each other: `sub`, `realm_access.roles`. A name may have dots itself, as URLs have: in each
+/// object the longest name that fits is taken.
 ///
 /// ```
 /// use tower_gateway::Claims;
@@ -20,316 +30,307 @@ use serde_json::{Map, Value};
 /// let claims: Claims = r#"{"sub": "alice", "realm_access": {"roles": ["admin", "staff"]}}"#.parse()?;
 /// assert_eq!(claims.subject(), Some("alice"));
 /// assert!(claims.has("realm_access.roles", "admin"));
-/// assert_eq!(claims.get::<Vec<String>>("realm_access.roles"), Some(vec!["admin".into(), "staff".into()]));
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Default, PartialEq)]
-pub struct Claims(Arc<Map<String, Value>>);
+#[derive(Clone)]
+pub struct Claims(Arc<Read>);
 
-/// Text that is no set of claims: no JSON, no object, or one in which a member is there twice.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the claims can not be read: {0}")]
-pub struct ClaimsError(String);
+struct Read {
+    json: Box<str>,
+    root: Node,
+    times: Times,
+}
+
+/// Since the epoch.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    exp: Option<Duration>,
+    nbf: Option<Duration>,
+    iat: Option<Duration>,
+}
+
+/// The end of the year 9999: later than any token should last, and a time that every platform can have.
+const LATEST: Duration = Duration::from_secs(253_402_300_799);
 
 impl Claims {
     /// None.
+    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a claim, or puts it in place of the one there is. What has no JSON, as a map whose keys are no text, is left out.
-    pub fn with(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
-        if let Ok(value) = serde_json::to_value(value) {
-            Arc::make_mut(&mut self.0).insert(name.into(), value);
-        }
-        self
-    }
-
-    /// Reads a JSON object. A member that is there twice, at any depth, is a mistake, and so is anything behind the object.
+    /// Reads a JSON object.
+    ///
+    /// `iss`, `sub`, `jti` have to be strings if they are there; `aud`, `scope`, `scp` strings or arrays of them; `exp`, `nbf`, `iat`
+    /// numbers from 0 to the year 9999, in seconds, whole or not.
     ///
     /// # Errors
-    /// What is wrong, without the text itself.
-    pub fn parse(json: &[u8]) -> Result<Self, ClaimsError> {
-        match serde_json::from_slice(json) {
-            Ok(Strict(Value::Object(members))) => Ok(Self(Arc::new(members))),
-            Ok(Strict(_)) => Err(ClaimsError("it is no object".to_owned())),
-            Err(error) => Err(ClaimsError(error.to_string())),
+    ///
+    /// [`ClaimError::Json`] and [`ClaimError::Type`].
+    pub fn parse(json: impl AsRef<[u8]>) -> Result<Self, ClaimError> {
+        let (json, root) = parse_object(json.as_ref())?;
+        let claims = Value::new(json, &root);
+        let mut times = [None; 3];
+        for (name, value) in claims.members().into_iter().flatten() {
+            match name {
+                "iss" => string("iss", value)?,
+                "sub" => string("sub", value)?,
+                "jti" => string("jti", value)?,
+                "aud" => strings("aud", value)?,
+                "scope" => strings("scope", value)?,
+                "scp" => strings("scp", value)?,
+                "exp" => times[0] = Some(time("exp", value)?),
+                "nbf" => times[1] = Some(time("nbf", value)?),
+                "iat" => times[2] = Some(time("iat", value)?),
+                _ => {}
+            }
         }
+        let [exp, nbf, iat] = times;
+        Ok(Self(Arc::new(Read {
+            json: json.into(),
+            root,
+            times: Times { exp, nbf, iat },
+        })))
     }
 
-    /// `sub`: whom it is about.
+    /// `sub`.
+    #[must_use]
     pub fn subject(&self) -> Option<&str> {
-        self.text("sub")
+        self.string("sub")
     }
 
-    /// `iss`: who says it.
+    /// `iss`.
+    #[must_use]
     pub fn issuer(&self) -> Option<&str> {
-        self.text("iss")
+        self.string("iss")
     }
 
-    /// `jti`: the name of the token.
-    pub fn id(&self) -> Option<&str> {
-        self.text("jti")
-    }
-
-    /// `aud`: whom it is for; one, several or nobody.
+    /// `aud`, whether it is a string or an array; nothing if it is missing.
     pub fn audience(&self) -> impl Iterator<Item = &str> {
         self.texts("aud")
     }
 
-    /// What the subject may do: `scope` as text with blanks (RFC 8693, section 4.2) or as an array; if there is none, `scp`.
+    /// `exp`.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.0.times.exp.map(|time| UNIX_EPOCH + time)
+    }
+
+    /// `nbf`.
+    #[must_use]
+    pub fn not_before(&self) -> Option<SystemTime> {
+        self.0.times.nbf.map(|time| UNIX_EPOCH + time)
+    }
+
+    /// `iat`.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<SystemTime> {
+        self.0.times.iat.map(|time| UNIX_EPOCH + time)
+    }
+
+    /// `jti`.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.string("jti")
+    }
+
+    /// The scopes: of `scope` (words with spaces between them, RFC 8693 section 4.2, or an array), and of `scp`, which some issuers
+    /// have for it.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        let name = if self.0.contains_key("scope") {
-            "scope"
-        } else {
-            "scp"
-        };
-        self.texts(name)
-            .flat_map(|text| text.split(' '))
-            .filter(|scope| !scope.is_empty())
+        let words = self.texts("scope").chain(self.texts("scp"));
+        words.flat_map(|words| words.split(' ').filter(|word| !word.is_empty()))
+    }
+
+    /// A claim by its path.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<Value<'_>> {
+        self.value().find(path)
+    }
+
+    /// The claims as a type of one's own.
+    ///
+    /// # Errors
+    ///
+    /// [`ClaimError::Deserialize`], with what serde says.
+    pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ClaimError> {
+        serde_json::from_str(&self.0.json)
+            .map_err(|error| ClaimError::Deserialize(error.to_string().into()))
+    }
+
+    /// The object as it was read.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        &self.0.json
     }
 
     /// Whether the claim is this text, or an array that has it.
+    #[must_use]
     pub fn has(&self, path: &str, text: &str) -> bool {
         self.texts(path).any(|one| one == text)
     }
 
-    /// A claim as a type of one's own; `None` if there is none, or it is of another shape.
-    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
-        T::deserialize(self.find(path)?).ok()
+    /// The same claims, with this one added or in place of the one there is.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse), and [`ClaimError::Json`] for a value that has no JSON.
+    pub fn try_with(&self, name: &str, value: impl Serialize) -> Result<Self, ClaimError> {
+        let value = serde_json::to_string(&value).map_err(|_| JsonError::NotAnObject)?;
+        self.with_json(name, &value)
     }
 
-    /// All claims as a type of one's own; `None` if they have another shape.
-    pub fn to<T: DeserializeOwned>(&self) -> Option<T> {
-        T::deserialize(Value::Object(Map::clone(&self.0))).ok()
+    /// [`try_with`](Self::try_with), for values that are known to be right: what can not be a claim of this name is left out.
+    #[must_use]
+    pub fn with(self, name: &str, value: impl Serialize) -> Self {
+        self.try_with(name, value).unwrap_or(self)
     }
 
-    /// A claim that is text.
-    pub(crate) fn text(&self, path: &str) -> Option<&str> {
-        self.find(path)?.as_str()
+    pub(crate) fn with_json(&self, name: &str, value: &str) -> Result<Self, ClaimError> {
+        let others = self.value().members().into_iter().flatten();
+        let others = others.filter(|(other, _)| *other != name);
+        let members = others.map(|(name, value)| (name, value.json()));
+        let mut json = String::from("{");
+        for (name, value) in members.chain([(name, value)]) {
+            if json.len() > 1 {
+                json.push(',');
+            }
+            json.push_str(&serde_json::Value::from(name).to_string());
+            json.push(':');
+            json.push_str(value);
+        }
+        json.push('}');
+        Self::parse(json)
     }
 
     /// The texts of a claim that is one, or an array of them.
     pub(crate) fn texts(&self, path: &str) -> impl Iterator<Item = &str> {
-        self.each(path).iter().filter_map(Value::as_str)
+        self.items(path).filter_map(Value::as_str)
     }
 
     /// The items of a claim: those of an array, or itself.
-    pub(crate) fn each(&self, path: &str) -> &[Value] {
-        match self.find(path) {
-            None | Some(Value::Null) => &[],
-            Some(Value::Array(items)) => items,
-            Some(one) => std::slice::from_ref(one),
-        }
+    pub(crate) fn items(&self, path: &str) -> impl Iterator<Item = Value<'_>> {
+        let value = self.get(path);
+        let many = value.and_then(Value::items);
+        let one = value.filter(|_| many.is_none());
+        one.into_iter().chain(many.into_iter().flatten())
     }
 
-    pub(crate) fn find(&self, path: &str) -> Option<&Value> {
-        if let Some(whole) = self.0.get(path) {
-            return Some(whole);
-        }
-        let mut names = path.split('.');
-        let first = self.0.get(names.next()?)?;
-        names.try_fold(first, |value, name| value.as_object()?.get(name))
+    /// The member of exactly this name.
+    #[cfg(feature = "auth")]
+    pub(crate) fn member(&self, name: &str) -> Option<Value<'_>> {
+        self.value().member(name)
     }
 
-    #[cfg(any(test, feature = "auth"))]
-    pub(crate) fn members(&self) -> &Map<String, Value> {
-        &self.0
+    fn value(&self) -> Value<'_> {
+        Value::new(&self.0.json, &self.0.root)
     }
 
-    /// A claim as text for people and header fields: what is no text is its JSON.
-    pub(crate) fn plain(value: &Value) -> Cow<'_, str> {
-        match value {
-            Value::String(text) => Cow::Borrowed(text),
-            other => Cow::Owned(other.to_string()),
-        }
+    fn string(&self, name: &str) -> Option<&str> {
+        self.value().member(name)?.as_str()
     }
 }
 
-impl std::str::FromStr for Claims {
-    type Err = ClaimsError;
-
-    fn from_str(json: &str) -> Result<Self, ClaimsError> {
-        Self::parse(json.as_bytes())
+impl Default for Claims {
+    fn default() -> Self {
+        Self(Arc::new(Read {
+            json: "{}".into(),
+            root: Node::empty(),
+            times: Times::default(),
+        }))
     }
 }
 
-/// Names, and no values: these are about people.
+/// By their JSON.
+impl PartialEq for Claims {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.json == other.0.json
+    }
+}
+
+impl FromStr for Claims {
+    type Err = ClaimError;
+
+    fn from_str(json: &str) -> Result<Self, ClaimError> {
+        Self::parse(json)
+    }
+}
+
 impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        let members = self.value().members().into_iter().flatten();
+        f.debug_set()
+            .entries(members.map(|(name, _)| name))
+            .finish()
     }
 }
 
-/// JSON in which no object has a member twice: what two readers would understand differently.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(Reader).map(Self)
+fn string(claim: &'static str, value: Value<'_>) -> Result<(), ClaimError> {
+    let wrong = "has to be a string";
+    match value.as_str() {
+        Some(_) => Ok(()),
+        None => Err(ClaimError::Type { claim, wrong }),
     }
 }
 
-struct Reader;
-
-impl<'de> Visitor<'de> for Reader {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
+fn strings(claim: &'static str, value: Value<'_>) -> Result<(), ClaimError> {
+    let is_array = || {
+        let mut items = value.items()?;
+        Some(items.all(|item| item.as_str().is_some()))
+    };
+    let wrong = "has to be a string, or an array of strings";
+    match value.as_str().is_some() || is_array() == Some(true) {
+        true => Ok(()),
+        false => Err(ClaimError::Type { claim, wrong }),
     }
+}
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(Strict(item)) = from.next_element()? {
-            items.push(item);
-        }
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
-        let mut members = Map::new();
-        while let Some(name) = from.next_key::<String>()? {
-            let Strict(value) = from.next_value()?;
-            if members.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member is there twice"));
-            }
-        }
-        Ok(Value::Object(members))
-    }
+/// A `NumericDate` (RFC 7519 section 2).
+fn time(claim: &'static str, value: Value<'_>) -> Result<Duration, ClaimError> {
+    let read = |text: &str| match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => Duration::try_from_secs_f64(text.parse().ok()?).ok(),
+    };
+    let time = value.number().and_then(read);
+    time.filter(|time| *time <= LATEST).ok_or(ClaimError::Type {
+        claim,
+        wrong: "has to be seconds since 1970, as a number from 0 to the year 9999",
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn claims(json: &str) -> Claims {
-        json.parse().unwrap()
-    }
-
     #[test]
-    fn what_has_two_readings_is_refused() {
-        for json in [
-            r#"{"a":1,"a":1}"#,
-            r#"{"a":{"b":1,"b":2}}"#,
-            r#"{"a":[{"b":1,"\u0062":2}]}"#,
-            r#"["a"]"#,
-            r#""a""#,
-            "",
-            "{",
-            r#"{} {}"#,
-            r#"{"a":1,}"#,
-            r#"{'a':1}"#,
-            r#"{"a":NaN}"#,
-            r#"{"a":01}"#,
-            r#"{"a":"\ud800"}"#,
-            "\u{feff}{}",
-            "{\"a\":\"\n\"}",
-        ] {
-            assert!(json.parse::<Claims>().is_err(), "{json}");
-        }
-        assert!(Claims::parse(b"{\"a\":\"\xff\"}").is_err());
-        let deep = format!("{}1{}", "{\"a\":".repeat(1_000), "}".repeat(1_000));
-        assert!(deep.parse::<Claims>().is_err());
+    fn a_claim_is_added_or_replaced_and_no_digit_is_lost() {
+        let claims: Claims =
+            r#"{"n": 12345678901234567890.10, "a\"b": [1, {"x": null}], "sub": "old"}"#
+                .parse()
+                .unwrap();
+        let more = claims.clone().with("sub", "new").with("z", ["a", "b"]);
         assert_eq!(
-            claims(r#" {"a": {"a": 1}, "b": {"a": 2}} "#)
-                .members()
-                .len(),
-            2
+            more.as_json(),
+            r#"{"n":12345678901234567890.10,"a\"b":[1, {"x": null}],"sub":"new","z":["a","b"]}"#
         );
+        assert_eq!(claims.subject(), Some("old"), "the others are as they were");
+        assert!(claims.try_with("sub", 7).is_err(), "a subject is text");
+        assert_eq!(claims.clone().with("sub", 7), claims);
     }
 
     #[test]
-    fn claims_are_found_by_path() {
-        let claims = claims(
-            r#"{"a": {"b": {"c": "deep"}}, "a.b": "whole", "https://x.example/roles": ["r"], "n": null, "t": "x"}"#,
+    fn items_are_those_of_an_array_or_one() {
+        let claims: Claims = r#"{"a": ["x", 1, "y"], "b": "z", "c": {"a": ["w"]}, "n": null}"#
+            .parse()
+            .unwrap();
+        let texts = |path: &str| claims.texts(path).collect::<Vec<_>>();
+        assert_eq!(
+            (texts("a"), texts("b"), texts("c.a")),
+            (vec!["x", "y"], vec!["z"], vec!["w"])
         );
-        for (path, expected) in [
-            ("a.b", Some("whole")),
-            ("a.b.c", Some("deep")),
-            ("a.c", None),
-            ("t.x", None),
-            ("https://x.example/roles", None),
-            ("n", None),
-            ("", None),
-            (".", None),
-        ] {
-            assert_eq!(claims.text(path), expected, "{path}");
-        }
-        assert!(claims.has("https://x.example/roles", "r"));
-        assert!(!claims.has("a.b.c", "dee"));
-        assert_eq!(claims.each("n"), [] as [Value; 0]);
-    }
-
-    #[test]
-    fn scopes_come_in_three_shapes() {
-        for (json, expected) in [
-            (r#"{"scope":"a b"}"#, vec!["a", "b"]),
-            (r#"{"scope":" a  b "}"#, vec!["a", "b"]),
-            (r#"{"scope":["a","b"]}"#, vec!["a", "b"]),
-            (r#"{"scp":["a"]}"#, vec!["a"]),
-            (r#"{"scp":"a b"}"#, vec!["a", "b"]),
-            (r#"{"scope":"","scp":"a"}"#, vec![]),
-            (r#"{"scope":7}"#, vec![]),
-            ("{}", vec![]),
-        ] {
-            assert_eq!(
-                claims(json).scopes().collect::<Vec<_>>(),
-                expected,
-                "{json}"
-            );
-        }
-    }
-
-    #[test]
-    fn claims_are_read_as_types_of_ones_own() {
-        #[derive(Deserialize, PartialEq, Debug)]
-        struct Own {
-            sub: String,
-            level: u8,
-        }
-        let claims = Claims::new().with("sub", "a").with("level", 7);
-        assert_eq!(claims.get::<u8>("level"), Some(7));
-        assert_eq!(claims.get::<String>("level"), None);
-        let own = Own {
-            sub: "a".to_owned(),
-            level: 7,
-        };
-        assert_eq!(claims.to::<Own>(), Some(own));
-        assert_eq!(claims.with("level", "x").to::<Own>(), None);
-    }
-
-    #[test]
-    fn no_value_is_in_the_debug_text() {
-        let claims = Claims::new().with("email", "a@example.com");
-        assert_eq!(format!("{claims:?}"), r#"{"email"}"#);
+        assert_eq!(
+            (texts("n"), texts("d"), texts("a.b")),
+            (vec![], vec![], vec![])
+        );
+        assert!(claims.has("a", "y") && !claims.has("a", "1") && !claims.has("c", "w"));
     }
 }

@@ -232,24 +232,42 @@ impl Params {
 #[derive(Debug, Default)]
 pub(crate) struct Record(Mutex<Notes>);
 
-/// The endpoints that a request has been to, each by its own number. Exists only for a request that may be sent again, and
-/// is shared by all its tries.
+/// Where a request has been. Exists only for one that may be sent again, and is shared by all its tries.
 #[derive(Debug, Default)]
-pub(crate) struct Tried(Mutex<SmallVec<[u64; 3]>>);
+pub(crate) struct Tried(Mutex<Places>);
+
+#[derive(Debug, Default)]
+struct Places {
+    /// Each by its own number.
+    endpoints: SmallVec<[u64; 3]>,
+    /// The targets of splits that did not take it, each by its address.
+    refused: SmallVec<[usize; 2]>,
+}
 
 impl Tried {
     pub(crate) fn add(&self, endpoint: u64) {
-        let mut tried = self.lock();
-        if !tried.contains(&endpoint) {
-            tried.push(endpoint);
+        let endpoints = &mut self.lock().endpoints;
+        if !endpoints.contains(&endpoint) {
+            endpoints.push(endpoint);
         }
     }
 
     pub(crate) fn all(&self) -> SmallVec<[u64; 3]> {
-        self.lock().clone()
+        self.lock().endpoints.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, SmallVec<[u64; 3]>> {
+    pub(crate) fn refuse(&self, target: usize) {
+        let refused = &mut self.lock().refused;
+        if !refused.contains(&target) {
+            refused.push(target);
+        }
+    }
+
+    pub(crate) fn has_refused(&self, target: usize) -> bool {
+        self.lock().refused.contains(&target)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Places> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -32,6 +32,7 @@ struct Inner {
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     retryable: bool,
     retry_after: Option<Duration>,
+    elsewhere: bool,
 }
 
 /// The side that is to blame for an [`Error`].
@@ -148,6 +149,7 @@ impl Error {
             source: None,
             retryable,
             retry_after: None,
+            elsewhere: false,
         }))
     }
 
@@ -170,6 +172,11 @@ impl Error {
     /// 10.2.3).
     pub fn with_retry_after(self, delay: Duration) -> Self {
         self.edit(|inner| inner.retry_after = Some(delay))
+    }
+
+    /// Says that there is another backend, which has not been asked.
+    pub(crate) fn with_elsewhere(self) -> Self {
+        self.edit(|inner| inner.elsewhere = true)
     }
 
     /// What went wrong.
@@ -200,6 +207,11 @@ impl Error {
     /// When it is worth to ask again, if that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Whether another try goes to another backend.
+    pub(crate) fn has_elsewhere(&self) -> bool {
+        self.0.elsewhere
     }
 
     /// Finds the crate's error in a boxed one or in what caused it. tower's [`Elapsed`] becomes

@@ -20,6 +20,13 @@ pub(crate) fn remove_aliases(headers: &mut HeaderMap, name: &HeaderName) {
     }
 }
 
+/// Removes the field, and whatever a backend may take for it.
+#[cfg(feature = "auth")]
+pub(crate) fn remove(headers: &mut HeaderMap, name: &HeaderName) {
+    remove_aliases(headers, name);
+    headers.remove(name);
+}
+
 /// Whether a field frames the message or belongs to one connection (RFC 9110, section 7.6.1), so that the proxy alone writes it.
 pub(crate) fn is_reserved(name: &HeaderName) -> bool {
     const RESERVED: [&str; 11] = [
@@ -42,6 +49,8 @@ pub(crate) fn is_reserved(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "auth")]
+    use http::HeaderValue;
 
     #[test]
     fn only_underscores_are_folded() {
@@ -66,5 +75,12 @@ mod tests {
         remove_aliases(&mut headers, &HeaderName::from_static("x-user-id"));
         assert_eq!(headers.len(), 2);
         assert!(headers.contains_key("x-user-id") && headers.contains_key("x-user"));
+        #[cfg(feature = "auth")]
+        {
+            headers.append("x_user_id", HeaderValue::from_static("1"));
+            headers.append("x-user-id", HeaderValue::from_static("2"));
+            remove(&mut headers, &HeaderName::from_static("x-user-id"));
+            assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-user"]);
+        }
     }
 }

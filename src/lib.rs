@@ -45,6 +45,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `auth` | yes | signed tokens, their keys and claims |
+//! | `basic-auth` | no | HTTP Basic against argon2 hashes |
 //! | `http2` | yes | HTTP/2 to backends |
 //! | `tls` | yes | TLS to backends |
 //! | `tracing` | yes | a span and an access-log event for each request |
@@ -71,11 +72,11 @@ mod client;
 mod clock;
 mod context;
 mod cookie;
-#[cfg(feature = "auth")]
 mod date;
 mod error;
 mod field;
 mod identity;
+mod json;
 mod path;
 mod problem;
 mod random;
@@ -83,6 +84,7 @@ mod rendezvous;
 mod service;
 mod sticky;
 mod template;
+mod timer;
 
 #[cfg(feature = "auth")]
 pub mod auth;
@@ -98,7 +100,7 @@ mod upstream;
 
 pub use body::Body;
 pub use breaker::CircuitBreakerLayer;
-pub use claims::{Claims, ClaimsError};
+pub use claims::{ClaimError, Claims};
 pub use context::{Params, RequestContext};
 pub use deadline::DeadlineLayer;
 pub use error::{BoxError, Error, ErrorKind, Origin, Rejection};
@@ -108,6 +110,7 @@ pub use gateway::{
     router::{self, RouterLayer},
 };
 pub use identity::Identity;
+pub use json::{JsonError, Value as JsonValue};
 pub use load::ConcurrencyLimitLayer;
 pub use observe::ObserveLayer;
 pub use path::PathPolicy;

@@ -26,10 +26,9 @@ mod request;
 pub use facts::Facts;
 pub(crate) use request::RequestFacts;
 
-use crate::claims::Claims;
+use crate::json::Value;
 use facts::{Found, Source};
 use http::HeaderValue;
-use serde_json::Value;
 use std::borrow::Cow;
 use thiserror::Error;
 
@@ -298,13 +297,12 @@ impl<'a> Found<'a> {
         match self {
             Self::Encoded(text) => encode::decode(text.as_bytes()),
             Self::Raw(raw) => raw,
-            Self::Claim(Value::Array(items)) => {
-                let texts: Vec<_> = items.iter().map(Claims::plain).collect();
-                texts.join(",").into_bytes().into()
-            }
-            Self::Claim(claim) => match Claims::plain(claim) {
-                Cow::Borrowed(text) => text.as_bytes().into(),
-                Cow::Owned(text) => text.into_bytes().into(),
+            Self::Claim(claim) => match claim.items() {
+                None => claim.text().as_bytes().into(),
+                Some(items) => {
+                    let texts: Vec<_> = items.map(Value::text).collect();
+                    texts.join(",").into_bytes().into()
+                }
             },
         }
     }

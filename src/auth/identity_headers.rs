@@ -1,5 +1,7 @@
 //! What backends are told of whoever sends a request.
 
+mod token;
+
 use std::{
     future::Ready,
     pin::Pin,
@@ -9,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::Either;
-use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
@@ -19,6 +21,7 @@ use crate::{
     field,
     template::{Param, Place, RequestFacts, Template},
 };
+pub use token::InternalToken;
 
 /// Tells backends who sends a request, in headers that nobody else can set. Behind an
 /// [`AuthenticateLayer`](super::AuthenticateLayer). It has no state; clones are independent.
@@ -43,6 +46,7 @@ pub struct IdentityHeadersLayer(Arc<Settings>);
 #[derive(Clone, Debug, Default)]
 struct Settings {
     headers: Vec<(HeaderName, Template)>,
+    token: Option<InternalToken>,
     mistakes: Vec<String>,
 }
 
@@ -70,6 +74,11 @@ impl IdentityHeadersLayer {
         })
     }
 
+    /// Puts a token of the gateway's own in `Authorization`, in place of whatever the client sent there. Default: none.
+    pub fn token(self, token: InternalToken) -> Self {
+        self.edit(|settings| settings.token = Some(token))
+    }
+
     fn edit(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
@@ -88,7 +97,14 @@ impl IdentityHeadersLayer {
                 .into_iter()
                 .map(move |error| format!("identity header `{name}`: {error}"))
         });
-        self.0.mistakes.iter().cloned().chain(unmet).collect()
+        let token = self.0.token.iter().flat_map(InternalToken::mistakes);
+        self.0
+            .mistakes
+            .iter()
+            .cloned()
+            .chain(unmet)
+            .chain(token)
+            .collect()
     }
 
     /// Replaces what the client said by what is known.
@@ -104,6 +120,15 @@ impl IdentityHeadersLayer {
                 false => None,
             };
             told.push((name, value));
+        }
+        if let Some(token) = &self.0.token {
+            let identity = context.and_then(RequestContext::identity);
+            let signed =
+                identity.map(|identity| token.of(identity).ok_or("it could not be signed"));
+            match signed.transpose().map_err(Denied::unavailable)? {
+                Some(signed) => _ = head.headers.insert(header::AUTHORIZATION, signed),
+                None => _ = head.headers.remove(header::AUTHORIZATION),
+            }
         }
         for (name, value) in told {
             field::remove_aliases(&mut head.headers, name);
@@ -267,9 +292,61 @@ mod tests {
         assert_eq!(seen(&layer, &[], Some(claims)).await.0, 403);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_token_of_the_gateway_takes_the_place_of_the_clients() {
+        use crate::auth::jose::{Algorithm, ClaimPolicy, KeySet, Policy, SigningKey, verify};
+
+        let key = SigningKey::generate(Algorithm::ES256)
+            .unwrap()
+            .with_kid("gw");
+        let keys = KeySet::new([key.key()]).unwrap();
+        let token = InternalToken::new(key, "gateway", "backends").claims(["sub", "n", "none"]);
+        let layer = IdentityHeadersLayer::new().token(token);
+        let sent = [("authorization", "Bearer outer")];
+        assert_eq!(
+            seen(&layer, &sent, None).await.1,
+            [""; 0],
+            "nobody has none"
+        );
+        let claims: Claims = r#"{"sub": "alice", "n": 1.50, "secret": "x"}"#.parse().unwrap();
+        let told = async || {
+            let seen = seen(&layer, &sent, Some(claims.clone())).await.1;
+            seen[0]
+                .strip_prefix("authorization: Bearer ")
+                .unwrap()
+                .to_owned()
+        };
+        let first = told().await;
+        let verified = verify(&first, &keys, &Policy::new()).unwrap();
+        let inner = verified.claims().unwrap();
+        let policy = ClaimPolicy::new()
+            .issuer("gateway")
+            .audience(["backends"])
+            .max_lifetime(std::time::Duration::from_secs(60));
+        policy.check(&inner, crate::clock::wall()).unwrap();
+        assert_eq!(
+            (inner.subject(), inner.get("n").unwrap().json()),
+            (Some("alice"), "1.50")
+        );
+        assert!(inner.get("secret").is_none() && inner.get("none").is_none());
+        assert_eq!(told().await, first, "it is signed once");
+        tokio::time::advance(std::time::Duration::from_secs(31)).await;
+        let second = told().await;
+        assert_ne!(second, first, "and in time again");
+        let claims = verify(&second, &keys, &Policy::new())
+            .unwrap()
+            .claims()
+            .unwrap();
+        policy.check(&claims, crate::clock::wall()).unwrap();
+    }
+
     #[test]
     fn wrong_settings_are_named() {
         let layer = || IdentityHeadersLayer::new();
+        let key = || {
+            crate::auth::jose::SigningKey::generate(crate::auth::jose::Algorithm::EdDSA).unwrap()
+        };
+        let token = || InternalToken::new(key(), "a", "b");
         let param = Param {
             name: "id",
             rest: false,
@@ -280,6 +357,12 @@ mod tests {
             (layer().header("Content_Length", "x"), "frames the message"),
             (layer().header("x-user", "{claims.}"), "`x-user`: template"),
             (layer().header("x-user", "{other}"), "no param `other`"),
+            (
+                layer().token(token().lifetime(std::time::Duration::ZERO)),
+                "lifetime",
+            ),
+            (layer().token(token().claims(["exp"])), "`exp`"),
+            (layer().token(InternalToken::new(key(), "", "b")), "issuer"),
         ] {
             let mistakes = layer.mistakes(&[param]);
             assert!(

@@ -44,6 +44,15 @@ pub(super) fn remove(uri: &mut Uri, name: &str) {
 }
 
 fn decoded(text: &str) -> Cow<'_, [u8]> {
+    decode(text, b' ')
+}
+
+/// What percent-encoding stands for; a `+` is itself.
+pub(super) fn unescaped(text: &str) -> Cow<'_, [u8]> {
+    decode(text, b'+')
+}
+
+fn decode(text: &str, plus: u8) -> Cow<'_, [u8]> {
     let bytes = text.as_bytes();
     if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         return Cow::Borrowed(bytes);
@@ -53,7 +62,7 @@ fn decoded(text: &str) -> Cow<'_, [u8]> {
     while let [first, behind @ ..] = rest {
         rest = behind;
         plain.push(match (first, behind) {
-            (b'+', _) => b' ',
+            (b'+', _) => plus,
             (b'%', [high, low, behind @ ..]) => match (digit(*high), digit(*low)) {
                 (Some(high), Some(low)) => {
                     rest = behind;
@@ -111,6 +120,11 @@ mod tests {
             remove(&mut uri, "key");
             assert_eq!(uri.to_string(), *left, "{text}");
         }
+    }
+
+    #[test]
+    fn outside_of_a_form_a_plus_is_a_plus() {
+        assert_eq!(*unescaped("a+b%2b%0A%"), *b"a+b+\n%");
     }
 
     proptest! {

@@ -54,7 +54,7 @@ impl AuthenticateLayer {
     }
 
     /// Lets in whom all of them know, asked in this order until one does not. The identity is the first one's; what the
-    /// others know is added to its claims under the name of their [method](Identity::method), as `client-cert.sub`.
+    /// others know is added to its claims under the name of their [method](crate::Identity::method), as `client-cert.sub`.
     pub fn all_of(layers: impl IntoIterator<Item = Self>) -> Self {
         Self::of(Way::all(
             layers.into_iter().map(|layer| layer.way).collect(),
@@ -203,6 +203,12 @@ impl AuthenticateLayer {
         }
         let sender = checked?;
         self.way.strip(&mut head);
+        if let Sender::Known(identity) = &sender {
+            for (name, value) in identity.headers() {
+                let added = head.headers.try_append(name, value.clone());
+                added.map_err(Denied::unavailable)?;
+            }
+        }
         let context = head.extensions.get_or_insert_default::<RequestContext>();
         match sender {
             Sender::Known(identity) => context.identity = Some(identity),

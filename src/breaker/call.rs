@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Response;
 
 use super::{
-    circuit::{Outcome, Place, Ticket},
+    circuit::{Entry, Outcome, Ticket},
     classify::{CallResult, Verdict, is_of_no_backend},
     shared::Shared,
 };
@@ -30,7 +30,7 @@ enum Stage {
     /// Dropped now, it is given back: the client has left. Or it has failed: time is up.
     Head,
     /// Reported as a success. Dropped now, without a word from the body, the body has panicked.
-    Body(Place),
+    Body(Entry),
     Over,
 }
 
@@ -85,20 +85,20 @@ impl Call {
     fn record(&mut self, failed: bool, now: Instant) {
         let slow = now.saturating_duration_since(self.began) > self.shared.slow;
         let circuit = &self.shared.circuit;
-        let place = circuit.record(self.ticket, Outcome { failed, slow }, now);
+        let entry = circuit.record(self.ticket, Outcome { failed, slow }, now);
         self.stage = if failed {
             Stage::Over
         } else {
-            Stage::Body(place)
+            Stage::Body(entry)
         };
         self.shared.tell();
     }
 
     /// The success was none.
     fn amend(&mut self) {
-        if let Stage::Body(place) = self.stage {
+        if let Stage::Body(entry) = self.stage {
             self.stage = Stage::Over;
-            self.shared.circuit.amend(self.ticket, place, clock::now());
+            self.shared.circuit.amend(self.ticket, entry, clock::now());
             self.shared.tell();
         }
     }

@@ -5,7 +5,10 @@ use std::{any::Any, fmt, time::Duration};
 use http::{HeaderMap, Response, StatusCode};
 use tower::load_shed::error::Overloaded;
 
-use crate::error::{BoxError, Error, ErrorKind, Origin, Rejection, causes, seen_in};
+use crate::{
+    error::{BoxError, Error, ErrorKind, Origin, Rejection, causes, seen_in},
+    problem::grpc,
+};
 
 /// Decides what a result says of the backend. Every `Fn(&CallResult<'_>) -> Verdict` does.
 ///
@@ -49,6 +52,7 @@ pub enum Verdict {
 /// The result of a call: the head of an answer, or an error.
 pub struct CallResult<'a> {
     head: Option<(StatusCode, &'a HeaderMap)>,
+    grpc: Option<u16>,
     own: Option<&'a Error>,
     error: Option<&'a dyn Any>,
     is_shed: bool,
@@ -59,6 +63,12 @@ impl<'a> CallResult<'a> {
     /// The status of the answer; `None` if the call ended in an error.
     pub fn status(&self) -> Option<StatusCode> {
         self.head.map(|(status, _)| status)
+    }
+
+    /// What gRPC says in the head of an answer that has only one (`grpc-status` with a 200; 2, unknown, if it can not be read).
+    /// `None` for any other answer, and for one whose status is to come in its trailers.
+    pub fn grpc_status(&self) -> Option<u16> {
+        self.grpc
     }
 
     /// The headers of the answer, for a backend that says there how it fares; `None` if the call ended in an error.
@@ -92,10 +102,18 @@ impl<'a> CallResult<'a> {
     /// | a status from 500 up, but not 501 and 505 | failure |
     /// | any other answer | success |
     ///
+    /// A [gRPC status](Self::grpc_status) counts as the HTTP status that means the same: unknown (2), deadline exceeded (4), internal
+    /// (13), unavailable (14) and data loss (15) are failures; unimplemented (12), as 501, and resource exhausted (8), as 429, are
+    /// not, and neither is what is said of the call alone.
+    ///
     /// 501 and 505 are about what the client asked for (RFC 9110, sections 15.6.2 and 15.6.6): a backend that knows no
     /// such method does well, and a client must not be able to open the circuit for everybody by asking for it.
     pub fn verdict(&self) -> Verdict {
-        match (self.own, self.status()) {
+        let status = match self.grpc {
+            Some(code) => Some(grpc::stands_for(code)),
+            None => self.status(),
+        };
+        match (self.own, status) {
             (Some(error), _) if is_of_no_backend(error) => Verdict::Neither,
             (Some(_), _) => Verdict::Failure,
             (None, None) if self.is_shed => Verdict::Neither,
@@ -114,6 +132,7 @@ impl<'a> CallResult<'a> {
                 let rejection = response.extensions().get::<Rejection>();
                 Self {
                     head: Some((response.status(), response.headers())),
+                    grpc: grpc::status_of(response),
                     own: rejection.map(|rejection| &rejection.0),
                     error: None,
                     is_shed: false,
@@ -122,6 +141,7 @@ impl<'a> CallResult<'a> {
             }
             Err(error) => Self {
                 head: None,
+                grpc: None,
                 own: seen_in(error),
                 error: Some(error),
                 is_shed: is_shed(error),

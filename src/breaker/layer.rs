@@ -74,7 +74,8 @@ impl CircuitBreakerLayer {
         self.set(|config| config.circuit.slow_call_duration = duration)
     }
 
-    /// Opens when so many calls in a row have failed, however few there were. Default: `None`, it does not.
+    /// Opens when so many calls in a row have failed, however few there were. An answer with a good head ends a row, unless its body
+    /// breaks before another call does well. Default: `None`, it does not.
     pub fn consecutive_failures(self, calls: impl Into<Option<u32>>) -> Self {
         let calls = calls.into();
         self.set(|config| config.circuit.consecutive_failures = calls)

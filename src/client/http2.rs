@@ -14,11 +14,12 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::oneshot;
 
-use super::{ClientConfig, io::Io, pool::Pool, timer::Timer};
+use super::{ClientConfig, io::Io, pool::Pool};
 use crate::{
     body::Body,
     clock,
     error::{BoxError, Error, ErrorKind},
+    timer::Timer,
 };
 
 use link::{Link, Socket};

@@ -16,7 +16,6 @@ mod io;
 mod pool;
 mod resolve;
 mod send;
-mod timer;
 #[cfg(feature = "tls")]
 mod tls;
 mod watch;
@@ -34,7 +33,6 @@ pub(crate) use address::Address;
 pub(crate) use http1::{Answer, Switched};
 pub(crate) use resolve::Resolver;
 pub(crate) use send::{Outgoing, Unanswered};
-pub(crate) use timer::Timer;
 #[cfg(feature = "tls")]
 pub(crate) use tls::{Roots, Tls, TlsSettings};
 pub(crate) use watch::Limits;

@@ -9,10 +9,10 @@ use std::{
 
 #[cfg(feature = "http2")]
 use super::exchange::Upload;
-use super::timer::Timer;
 use crate::{
     clock,
     error::{Error, ErrorKind},
+    timer::Timer,
 };
 
 /// How long a request may take. `None`: as long as it likes.

@@ -5,8 +5,9 @@
 //! the forwarding. A layer inside can move it forward, none can move it back.
 //!
 //! When the deadline passes before the head of the answer is there, the answer is 504 with an
-//! [`ErrorKind::Deadline`](crate::ErrorKind::Deadline); when it passes in the body, that breaks with the same error. A request
-//! that has no time left when it comes is answered so at once. A layer that only
+//! [`ErrorKind::Deadline`](crate::ErrorKind::Deadline); when it passes in the body, that breaks with the same error, and what the
+//! service inside keeps for it (permits, counts, a connection) is free, even when a client does not read and nobody asks for
+//! more. A request that has no time left when it comes is answered so at once. A layer that only
 //! [propagates](DeadlineLayer::propagate) has no timer.
 //!
 //! A remaining time is written in whole units, rounded down, so that no stage gives a request more than the one before it.

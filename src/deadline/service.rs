@@ -1,4 +1,4 @@
-//! The service, and the future and the body that end with the deadline.
+//! The service, and the future that ends with the deadline; the body does by itself.
 
 use std::{
     pin::Pin,
@@ -8,16 +8,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::DeadlineLayer;
 use crate::{
     body::Body,
-    client::Timer,
-    clock,
     error::{BoxError, Error, ErrorKind},
+    timer::Timer,
 };
 
 /// The service that [`DeadlineLayer`] makes. It is ready when the inner one is; clones share what the inner one's share.
@@ -111,41 +109,8 @@ impl Watch {
 
 fn held(body: Body, watch: Option<Watch>) -> Body {
     match watch {
-        Some(watch) if !body.is_end_stream() => Body::boxed(Held { body, watch }),
-        _ => body,
-    }
-}
-
-/// An answer's body that breaks at the deadline.
-struct Held {
-    body: Body,
-    watch: Watch,
-}
-
-impl http_body::Body for Held {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Pending => ready!(self.watch.poll(cx)),
-            // One that never stops coming never lets the timer run.
-            Poll::Ready(Some(Ok(_))) if clock::now() >= self.watch.deadline => {}
-            polled => return polled,
-        }
-        self.body = Body::empty();
-        Poll::Ready(Some(Err(ErrorKind::Deadline.into())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        Some(watch) => body.until(watch.deadline, watch.timer),
+        None => body,
     }
 }
 

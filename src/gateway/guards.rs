@@ -96,7 +96,8 @@ impl Route {
         self.guards.of_route(&access, &self.layers)
     }
 
-    /// Sends a request again where that is safe, and hedges if asked to; each try chooses anew among the upstreams of a split.
+    /// Sends a request again where that is safe, and hedges if asked to; each try chooses anew among the upstreams of a split, and
+    /// one that refused it (its circuit is open, it sheds load, it has no endpoint) is left out.
     /// See [`retry`](crate::retry). Beside the retries of an upstream it multiplies them: have one or the other. Default: off.
     pub fn retry(mut self, layer: RetryLayer) -> Self {
         self.guards.retry = Some(layer);

@@ -138,20 +138,29 @@ impl Routes {
 impl Ended {
     pub(crate) fn call(&self, request: Request<Body>) -> NextFuture {
         body_limit::within(self.body_limit, request, |request| {
-            in_time(self.timeout, request, |request| match &self.way {
-                Way::Straight(target) => target.call(request),
-                Way::Layered(layers) => layers.send(request),
-            })
+            in_time(
+                self.timeout,
+                self.way.keeps_time(),
+                request,
+                |request| match &self.way {
+                    Way::Straight(target) => target.call(request),
+                    Way::Layered(layers) => layers.send(request),
+                },
+            )
         })
     }
 }
 
 impl Target {
     pub(crate) fn call(&self, request: Request<Body>) -> NextFuture {
-        let Some(upstream) = self.pick(&request) else {
+        let Some(choice) = self.choose(&request) else {
             return NextFuture::ready(Err(ErrorKind::NoEndpoint.into()));
         };
-        self.rewritten(request, |request| upstream.call(request))
+        let reply = self.rewritten(request, |request| choice.upstream.call(request));
+        match choice.others {
+            Some(others) => others.offer(reply),
+            None => reply,
+        }
     }
 }
 
@@ -162,7 +171,7 @@ impl Ready {
             Self::InProcess(service) => service.call(request),
             Self::Proxy(proxy) => match count_down(&mut request).transpose() {
                 Some(answer) => NextFuture::ready(answer),
-                None => match proxy.begin() {
+                None => match proxy.begin(&mut request) {
                     None => match proxy.call(request) {
                         Ok(reply) => NextFuture::new(reply),
                         Err(error) => NextFuture::ready(Err(error)),

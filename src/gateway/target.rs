@@ -10,10 +10,10 @@ use crate::{
     clock,
     context::RequestContext,
     error::{Error, ErrorKind},
-    random,
     routing::{Plan, Rewriter, WeightedSplit},
     sticky::StickyKey,
     template::RequestFacts,
+    timer::Timer,
     upstream::ForwardHeaders,
 };
 
@@ -32,9 +32,21 @@ pub(crate) enum Way {
     Layered(Next),
 }
 
-/// Sends a request on that has at most this long.
+impl Way {
+    /// Whether an answer's body is in the hands of who keeps the request's deadline, and nobody else's.
+    pub(crate) fn keeps_time(&self) -> bool {
+        let Self::Straight(target) = self else {
+            return false;
+        };
+        let mut upstreams = target.upstreams.iter();
+        upstreams.all(|upstream| !matches!(upstream, Ready::Layered(_)))
+    }
+}
+
+/// Sends a request on that has at most this long; `keeps_time`: the body of its answer sees to that itself.
 pub(crate) fn in_time(
     limit: Option<Duration>,
+    keeps_time: bool,
     mut request: Request<Body>,
     then: impl FnOnce(Request<Body>) -> NextFuture,
 ) -> NextFuture {
@@ -45,12 +57,14 @@ pub(crate) fn in_time(
         context.limit_deadline(deadline);
     }
     let reply = then(request);
-    // The client keeps the deadline to the end of the body; this holds whatever else is on the way to it.
     NextFuture::new(async move {
-        match tokio::time::timeout_at(deadline.into(), reply).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::new(ErrorKind::Deadline)),
-        }
+        let answer = tokio::time::timeout_at(deadline.into(), reply).await;
+        let response = answer.map_err(|_| Error::new(ErrorKind::Deadline))??;
+        Ok(match keeps_time {
+            true => response,
+            // What the layers hold goes with the body.
+            false => response.map(|body| body.until(deadline, Timer::new())),
+        })
     })
 }
 
@@ -120,21 +134,6 @@ impl Target {
             self.forward.apply_prefix(&mut parts.headers, prefix);
         }
         Ok((Request::from_parts(parts, body), plan))
-    }
-
-    pub(crate) fn pick(&self, request: &Request<Body>) -> Option<&Ready> {
-        let Some(split) = &self.split else {
-            return self.upstreams.first();
-        };
-        let key = self.sticky.as_ref().and_then(|sticky| {
-            let context = request.extensions().get();
-            sticky.of(request.headers(), context)
-        });
-        let index = match key {
-            Some(key) => split.pick(&key),
-            None => split.pick_random(random::next_u64()),
-        };
-        self.upstreams.get(index)
     }
 }
 

@@ -114,7 +114,7 @@ impl Upstream {
 
     /// Endpoints that are found while the gateway runs: see [`Discover`]. What is found replaces what was there; an endpoint that
     /// stays keeps its connections, and one that goes ends what it has under way and gets nothing new. The first request waits
-    /// until somebody was asked, within the [connect timeout](Self::connect_timeout).
+    /// until somebody was asked, within the [connect timeout](Self::connect_timeout) and its own time.
     ///
     /// The search goes on in a task of its own, which begins with the first request if the upstream was not made on a
     /// runtime, and ends with the last clone. That nothing was found is logged as a warning, with the target

@@ -18,6 +18,7 @@ use super::shared::{Entrance, Outcome, Permit, Place, Shared};
 use crate::{
     body::Body,
     error::{BoxError, Error, ErrorKind, Rejection, seen_in},
+    problem::grpc,
 };
 
 /// The service that [`ConcurrencyLimitLayer`](super::ConcurrencyLimitLayer) makes. It is always ready: the service inside is
@@ -200,7 +201,11 @@ fn outcome<R, E: 'static>(answer: &Result<Response<R>, E>) -> Outcome {
     if let Some(Rejection(error)) = response.extensions().get() {
         return kind(error.kind());
     }
-    match response.status() {
+    let status = match grpc::status_of(response) {
+        Some(code) => grpc::stands_for(code),
+        None => response.status(),
+    };
+    match status {
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => Outcome::Overload,
         status if status.as_u16() < 400 => Outcome::Good,
         _ => Outcome::Nothing,

@@ -1,6 +1,6 @@
-//! What a gRPC client is told when the gateway answers by itself.
+//! What gRPC says of a failure, and what its client is told when the gateway answers by itself.
 //!
-//! It looks for a status in the head or in the trailers, and makes up one from the HTTP status where there is none: then
+//! A client looks for a status in the head or in the trailers, and makes up one from the HTTP status where there is none: then
 //! a route's timeout looks like a backend that is gone, and the text is lost. So a rejection is told in gRPC's own terms,
 //! as a head with no body ("Trailers-Only" in its description of HTTP/2).
 
@@ -27,6 +27,47 @@ pub(crate) fn is_grpc<B>(request: &Request<B>) -> bool {
             })
 }
 
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+const UNKNOWN: u16 = 2;
+/// What a server says that can not serve calls at the moment.
+pub(crate) const UNAVAILABLE: u16 = 14;
+
+/// The status of a call that has failed before its answer began: gRPC then says it in the head, with a 200. One that can not be
+/// read is unknown, as gRPC has it. `None`: there is none, or it is still to come in the trailers.
+pub(crate) fn status_of<B>(response: &Response<B>) -> Option<u16> {
+    if response.status() != StatusCode::OK {
+        return None;
+    }
+    let digits = response.headers().get(STATUS)?.as_bytes();
+    if digits.is_empty() || digits.len() > 3 || !digits.iter().all(u8::is_ascii_digit) {
+        return Some(UNKNOWN);
+    }
+    let code = digits
+        .iter()
+        .fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
+    Some(code)
+}
+
+/// The HTTP status that means the same, for whoever judges by that.
+pub(crate) fn stands_for(code: u16) -> StatusCode {
+    match code {
+        0 => StatusCode::OK,
+        // Cancelled, an argument, the state or the range that it needs: what the client asks for.
+        1 | 3 | 9 | 11 => StatusCode::BAD_REQUEST,
+        4 => StatusCode::GATEWAY_TIMEOUT,
+        5 => StatusCode::NOT_FOUND,
+        6 | 10 => StatusCode::CONFLICT,
+        7 => StatusCode::FORBIDDEN,
+        8 => StatusCode::TOO_MANY_REQUESTS,
+        12 => StatusCode::NOT_IMPLEMENTED,
+        UNAVAILABLE => StatusCode::SERVICE_UNAVAILABLE,
+        16 => StatusCode::UNAUTHORIZED,
+        // Unknown, internal, data that is lost, and what nobody has defined.
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
 /// Makes a gRPC status of a rejection; every other answer stays what it is.
 pub(crate) fn translate(response: &mut Response<Body>) {
     let Some(Rejection(error)) = response.extensions().get() else {
@@ -46,7 +87,7 @@ pub(crate) fn translate(response: &mut Response<Body>) {
     }
     let kind = HeaderValue::from_static("application/grpc");
     headers.insert(header::CONTENT_TYPE, kind);
-    headers.insert(HeaderName::from_static("grpc-status"), status);
+    headers.insert(STATUS, status);
     if let Ok(message) = message {
         headers.insert(HeaderName::from_static("grpc-message"), message);
     }
@@ -60,7 +101,6 @@ fn code(kind: ErrorKind) -> u16 {
     const RESOURCE_EXHAUSTED: u16 = 8;
     const UNIMPLEMENTED: u16 = 12;
     const INTERNAL: u16 = 13;
-    const UNAVAILABLE: u16 = 14;
     const PERMISSION_DENIED: u16 = 7;
     const UNAUTHENTICATED: u16 = 16;
     use ErrorKind::*;
@@ -96,6 +136,32 @@ mod tests {
     use super::*;
     use crate::error::Error;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_failure_before_the_answer_is_read_in_the_head() {
+        for (status, said, expected) in [
+            (200, Some("0"), Some(0)),
+            (200, Some("14"), Some(14)),
+            (200, Some("999"), Some(999)),
+            (200, Some(""), Some(2)),
+            (200, Some("+1"), Some(2)),
+            (200, Some("65536"), Some(2)),
+            (200, Some("x"), Some(2)),
+            (200, None, None),
+            (503, Some("14"), None),
+        ] {
+            let mut response = Response::builder().status(status);
+            if let Some(said) = said {
+                response = response.header("grpc-status", said);
+            }
+            let response = response.body(()).unwrap();
+            assert_eq!(status_of(&response), expected, "{status} {said:?}");
+        }
+        let failures: Vec<_> = (0..20)
+            .filter(|code| stands_for(*code).is_server_error())
+            .collect();
+        assert_eq!(failures, [2, 4, 12, 13, 14, 15, 17, 18, 19]);
+    }
 
     #[test]
     fn grpc_is_known_by_its_content_type() {

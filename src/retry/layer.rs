@@ -129,7 +129,7 @@ impl RetryLayer {
     }
 
     /// The longest `Retry-After` that is waited for; an answer that asks for more is the last one. So is one that asks for more
-    /// than there is until the deadline, or that says it by a date. Default: 5 s.
+    /// than there is until the deadline. Default: 5 s.
     pub fn max_retry_after(self, most: Duration) -> Self {
         self.set(duration("max_retry_after", most), |settings| {
             settings.policy.max_retry_after = most;

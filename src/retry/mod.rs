@@ -7,6 +7,8 @@
 //! | an error, or an answer that stands for one, that says [nothing was sent](crate::Error::is_retryable) | any method |
 //! | a status of [`statuses`](RetryLayer::statuses) (502, 503, 504), or an error that becomes one | the [idempotent methods](RetryLayer::methods) |
 //! | 429 with `Retry-After` | the same |
+//! | a gRPC answer that says `UNAVAILABLE` (14) in its head, which counts as 503 | the same; gRPC is `POST`, so that it has to be [asked for](RetryLayer::methods) |
+//! | [refused](crate::ErrorKind::CircuitOpen) by one upstream of a [split](crate::Route::split), and another one was not asked | any method, at once, beside the budget |
 //! | the client's fault; an [open circuit](crate::ErrorKind::CircuitOpen), which would answer the same; [shed load](crate::ErrorKind::Saturated) | never |
 //! | anything else | never: it is the answer |
 //!
@@ -16,8 +18,8 @@
 //! sent once. When no more tries are left, or allowed, the client has the last answer as it is. Once a head is given to the
 //! client, nothing is sent again.
 //!
-//! `Retry-After` is waited for, when it is a number of seconds that is not [too long](RetryLayer::max_retry_after). An
-//! answer that says it by a date, or in a way that can not be read, is the last one: there is somebody who wants to be left alone
+//! `Retry-After` is waited for, when it is a number of seconds, or a date, that is not [too far off](RetryLayer::max_retry_after). An
+//! answer that says it in a way that can not be read is the last one: there is somebody who wants to be left alone
 //! for longer than it is worth to hold a client up.
 //!
 //! An [`Upstream`](crate::Upstream) inside sends each try to an endpoint that the earlier ones have not been to, if there is

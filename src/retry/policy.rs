@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Response, StatusCode, header::RETRY_AFTER};
 
-use crate::error::{Error, ErrorKind, Origin, Rejection};
+use crate::{
+    date,
+    error::{Error, ErrorKind, Origin, Rejection},
+    problem::grpc,
+};
 
 /// Which methods and statuses, and how long a server's wish to be left alone may be.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub(super) struct Outcome {
     effect: Effect,
     /// There was no answer of a backend.
     is_error: bool,
+    /// The backend was not asked, and there is another one that can be.
+    is_elsewhere: bool,
     retry_after: RetryAfter,
 }
 
@@ -47,7 +53,7 @@ enum Effect {
 enum RetryAfter {
     Unsaid,
     Delay(Duration),
-    /// It says something that is no number of seconds.
+    /// It says something that is neither a number of seconds nor a date.
     Unclear,
 }
 
@@ -70,11 +76,13 @@ impl Outcome {
                 status: StatusCode::BAD_GATEWAY,
                 effect: Effect::Possible,
                 is_error: true,
+                is_elsewhere: false,
                 retry_after: RetryAfter::Unsaid,
             };
         };
         // Asked again, an open circuit would answer the same; and what is shed for load is not to come back as more load.
         let is_refusal = matches!(error.kind(), ErrorKind::CircuitOpen | ErrorKind::Saturated);
+        let is_refusal = is_refusal && !error.has_elsewhere();
         let effect = if error.origin() == Origin::Client || is_refusal {
             Effect::Settled
         } else if error.is_retryable() {
@@ -86,19 +94,28 @@ impl Outcome {
             status: error.status(),
             effect,
             is_error: true,
+            is_elsewhere: error.has_elsewhere(),
             retry_after: error
                 .retry_after()
+                // Whoever else is asked has not said it.
+                .filter(|_| !error.has_elsewhere())
                 .map_or(RetryAfter::Unsaid, RetryAfter::Delay),
         }
     }
 
-    pub(super) fn of_response<B>(response: &Response<B>) -> Self {
-        let status = response.status();
+    /// `now` is asked for the seconds since 1970 when an answer names a date.
+    pub(super) fn of_response<B>(response: &Response<B>, now: impl Fn() -> u64) -> Self {
+        let status = match grpc::status_of(response) {
+            // Of all that gRPC calls failures this alone is about the server and not the call.
+            Some(grpc::UNAVAILABLE) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => response.status(),
+        };
         if !status.is_client_error() && !status.is_server_error() {
             return Self {
                 status,
                 effect: Effect::Settled,
                 is_error: false,
+                is_elsewhere: false,
                 retry_after: RetryAfter::Unsaid,
             };
         }
@@ -109,8 +126,14 @@ impl Outcome {
             status,
             effect: Effect::Possible,
             is_error: false,
-            retry_after: RetryAfter::of(response.headers()),
+            is_elsewhere: false,
+            retry_after: RetryAfter::of(response.headers(), now),
         }
+    }
+
+    /// Whether another try adds nothing to what backends have to do.
+    pub(super) fn is_elsewhere(self) -> bool {
+        self.is_elsewhere
     }
 }
 
@@ -141,20 +164,12 @@ impl Policy {
 
 impl RetryAfter {
     /// RFC 9110, section 10.2.3: of several lines the longest delay.
-    fn of(headers: &HeaderMap) -> Self {
+    fn of(headers: &HeaderMap, now: impl Fn() -> u64) -> Self {
         let mut longest = Self::Unsaid;
         for line in headers.get_all(RETRY_AFTER) {
-            let digits = line.as_bytes();
-            if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            let Some(delay) = delay(line.as_bytes(), &now) else {
                 return Self::Unclear;
-            }
-            // More seconds than fit are more than anybody waits for.
-            let seconds = digits.iter().fold(0_u64, |seconds, digit| {
-                seconds
-                    .saturating_mul(10)
-                    .saturating_add((digit - b'0').into())
-            });
-            let delay = Duration::from_secs(seconds);
+            };
             longest = match longest {
                 Self::Delay(other) => Self::Delay(other.max(delay)),
                 _ => Self::Delay(delay),
@@ -164,6 +179,21 @@ impl RetryAfter {
     }
 }
 
+fn delay(line: &[u8], now: impl Fn() -> u64) -> Option<Duration> {
+    if line.is_empty() || !line.iter().all(u8::is_ascii_digit) {
+        let now = now();
+        let date = date::parse(line, now)?;
+        return Some(Duration::from_secs(date.saturating_sub(now)));
+    }
+    // More seconds than fit are more than anybody waits for.
+    let seconds = line.iter().fold(0_u64, |seconds, digit| {
+        seconds
+            .saturating_mul(10)
+            .saturating_add((digit - b'0').into())
+    });
+    Some(Duration::from_secs(seconds))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +201,8 @@ mod tests {
     use proptest::prelude::*;
 
     const NO_PAUSE: Option<Duration> = Some(Duration::ZERO);
+    /// Sun, 06 Nov 1994 08:49:37 GMT.
+    const NOW: u64 = 784_111_777;
 
     fn policy() -> Policy {
         Policy {
@@ -215,7 +247,7 @@ mod tests {
     #[test]
     fn answers_are_judged_by_status_and_retry_after() {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
-        let cases: [(u16, &[&str], Option<Duration>); 19] = [
+        let cases: [(u16, &[&str], Option<Duration>); 24] = [
             (200, &[], None),
             (304, &[], None),
             (404, &[], None),
@@ -231,13 +263,18 @@ mod tests {
             (503, &[""], None),
             (503, &["-1"], None),
             (503, &["1.5"], None),
-            (503, &["Fri, 31 Dec 1999 23:59:59 GMT"], None),
+            (503, &["Sun, 06 Nov 1994 08:49:37 GMT"], NO_PAUSE),
+            (503, &["Fri, 31 Dec 1993 23:59:59 GMT"], NO_PAUSE),
+            (503, &["Sun, 06 Nov 1994 08:49:42 GMT"], seconds(5)),
+            (503, &["Sunday, 06-Nov-94 08:49:42 GMT"], seconds(5)),
+            (503, &["Sun Nov  6 08:49:41 1994", "2"], seconds(4)),
+            (503, &["Sun, 06 Nov 1994 08:49:43 GMT"], None),
             (503, &["99999999999999999999999"], None),
             (429, &[], None),
             (429, &["3"], seconds(3)),
         ];
         for (status, lines, pause) in cases {
-            let outcome = Outcome::of_response(&response(status, lines));
+            let outcome = Outcome::of_response(&response(status, lines), || NOW);
             assert_eq!(policy().again(true, outcome), pause, "{status} {lines:?}");
             assert_eq!(policy().again(false, outcome), None, "{status} {lines:?}");
         }
@@ -270,7 +307,7 @@ mod tests {
             let rejection: Response<bytes::Bytes> = error.clone().into_response();
             for outcome in [
                 Outcome::of_error(Some(&error)),
-                Outcome::of_response(&rejection),
+                Outcome::of_response(&rejection, || NOW),
             ] {
                 let again = [true, false].map(|is_safe| policy().again(is_safe, outcome).is_some());
                 assert_eq!(again, [safe, any], "{kind:?}");
@@ -292,6 +329,44 @@ mod tests {
         assert_eq!(policy().again(false, unknown), None);
     }
 
+    #[test]
+    fn what_was_refused_goes_to_another_backend_at_once() {
+        for kind in [
+            ErrorKind::CircuitOpen,
+            ErrorKind::Saturated,
+            ErrorKind::NoEndpoint,
+        ] {
+            let error = Error::new(kind).with_retry_after(Duration::from_secs(60));
+            let refused = Outcome::of_error(Some(&error));
+            assert_eq!(policy().again(true, refused), None, "{kind:?}");
+            assert!(!refused.is_elsewhere());
+            let refused = Outcome::of_error(Some(&error.with_elsewhere()));
+            assert_eq!(policy().again(false, refused), NO_PAUSE, "{kind:?}");
+            assert!(refused.is_elsewhere());
+        }
+    }
+
+    #[test]
+    fn of_the_failures_of_grpc_one_is_tried_again() {
+        for (said, again) in [
+            ("0", false),
+            ("2", false),
+            ("4", false),
+            ("8", false),
+            ("13", false),
+            ("14", true),
+            ("x", false),
+        ] {
+            let mut response = response(200, &[]);
+            let said = HeaderValue::from_static(said);
+            response.headers_mut().insert("grpc-status", said);
+            let outcome = Outcome::of_response(&response, || NOW);
+            let safe = policy().again(true, outcome).is_some();
+            assert_eq!((safe, policy().is_good(outcome)), (again, !again));
+            assert_eq!(policy().again(false, outcome), None);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_header_breaks_it_and_none_is_waited_for_too_long(
@@ -300,7 +375,7 @@ mod tests {
             is_safe: bool,
         ) {
             let lines: Vec<_> = lines.iter().map(String::as_str).collect();
-            let outcome = Outcome::of_response(&response(status, &lines));
+            let outcome = Outcome::of_response(&response(status, &lines), || NOW);
             if let Some(pause) = policy().again(is_safe, outcome) {
                 prop_assert!(is_safe && pause <= policy().max_retry_after);
                 prop_assert!(lines.iter().all(|line| line.parse::<u64>().is_ok()));

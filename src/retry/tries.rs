@@ -4,14 +4,14 @@ use std::{
     pin::Pin,
     sync::atomic::Ordering::Relaxed,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http::{Request, Response};
 use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::{counts::Extra, draft::Draft, policy::Outcome};
-use crate::{body::Body, client::Timer, clock, context::Place, error::seen_in, random};
+use crate::{body::Body, clock, context::Place, error::seen_in, random, timer::Timer};
 
 /// A request that may be sent again. Its first try is in the future's own hands; there is at most one other at a time.
 pub(super) struct Tries<S>
@@ -136,7 +136,7 @@ where
         let shared = &self.draft.shared;
         let settings = &shared.settings;
         let outcome = match &ended {
-            Ok(response) => Outcome::of_response(response),
+            Ok(response) => Outcome::of_response(response, clock::wall_seconds),
             Err(error) => Outcome::of_error(seen_in(error)),
         };
         if settings.policy.is_good(outcome) {
@@ -166,7 +166,12 @@ where
         if self.count >= settings.max_tries {
             return Some(ended);
         }
-        let pause = settings.backoff.delay(self.retries, random::next_u64());
+        // What was not asked at all has nothing to recover from, and is no load for anybody.
+        let is_free = outcome.is_elsewhere();
+        let pause = match is_free {
+            true => Duration::ZERO,
+            false => settings.backoff.delay(self.retries, random::next_u64()),
+        };
         let retry_at = clock::now()
             .checked_add(least.saturating_add(pause))
             .filter(|at| self.draft.is_in_time(*at));
@@ -177,7 +182,7 @@ where
             shared.counts.not_replayable.fetch_add(1, Relaxed);
             return Some(ended);
         }
-        if !shared.pay() {
+        if !is_free && !shared.pay() {
             return Some(ended);
         }
         self.retry_at = retry_at;

@@ -6,7 +6,7 @@
 //! use tower_gateway::routing::WeightedSplit;
 //!
 //! let split = WeightedSplit::new([("orders", 95), ("orders-canary", 5)]).unwrap();
-//! assert_eq!(split.pick(b"user-17"), split.pick(b"user-17"));
+//! assert_eq!(split.pick(b"user-17", |_| true), split.pick(b"user-17", |_| true));
 //! ```
 
 use thiserror::Error;
@@ -17,7 +17,6 @@ use crate::rendezvous::{hash, score};
 #[derive(Debug, Clone)]
 pub struct WeightedSplit {
     targets: Box<[Target]>,
-    total: u64,
 }
 
 /// A mistake in the targets of a [`WeightedSplit`].
@@ -67,37 +66,43 @@ impl WeightedSplit {
                 weight: *weight,
             })
             .collect();
-        let total = targets.iter().map(|target| u64::from(target.weight)).sum();
-        Ok(Self { targets, total })
+        Ok(Self { targets })
     }
 
-    /// The target for a key, as its index in the order given. Over many keys each target gets its weight's share. The hash is not
-    /// secret: who chooses the key can choose the target.
+    /// The target for a key among those that are there, as its index in the order given; `None` if none of them takes anything. Over
+    /// many keys each gets its weight's share, and what another one would have had when it is not there. The hash is not secret: who
+    /// chooses the key can choose the target.
     #[must_use]
-    pub fn pick(&self, key: &[u8]) -> usize {
+    pub fn pick(&self, key: &[u8], is_there: impl Fn(usize) -> bool) -> Option<usize> {
         let key = hash(key);
-        let mut best = (0, 0.0);
+        let mut best = (None, 0.0);
         for (index, target) in self.targets.iter().enumerate() {
             let score = score(key, target.seed, target.weight);
-            if score > best.1 {
-                best = (index, score);
+            if score > best.1 && is_there(index) {
+                best = (Some(index), score);
             }
         }
         best.0
     }
 
-    /// The target for a request without a key, as its index in the order given. `random` has to be uniform over all of `u64`.
+    /// The target for a request without a key, in the same way. `random` has to be uniform over all of `u64`.
     #[must_use]
-    pub fn pick_random(&self, random: u64) -> usize {
-        let scaled = (u128::from(random) * u128::from(self.total)) >> 64;
+    pub fn pick_random(&self, random: u64, is_there: impl Fn(usize) -> bool) -> Option<usize> {
+        let weights = || {
+            let targets = self.targets.iter().enumerate();
+            let there = targets.filter(|(index, _)| is_there(*index));
+            there.map(|(index, target)| (index, u64::from(target.weight)))
+        };
+        let total: u64 = weights().map(|(_, weight)| weight).sum();
+        let scaled = (u128::from(random) * u128::from(total)) >> 64;
         let mut left = u64::try_from(scaled).unwrap_or(0);
-        for (index, target) in self.targets.iter().enumerate() {
-            match left.checked_sub(target.weight.into()) {
+        for (index, weight) in weights() {
+            match left.checked_sub(weight) {
                 Some(rest) => left = rest,
-                None => return index,
+                None => return Some(index),
             }
         }
-        0
+        None
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
-use crate::claims::Claims;
+use crate::json::Value as JsonValue;
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
@@ -35,25 +33,27 @@ pub(super) fn escape_encoded(out: &mut Vec<u8>, text: &str, slashes: bool) {
 
 /// Adds a claim so that it can be read back from a header field, whatever it is: items with commas between them, and percent-encoded
 /// what is not visible ASCII, what would be taken for an escape or a comma of the list, and blanks that a recipient would trim.
-pub(super) fn escape_claim(out: &mut Vec<u8>, claim: &Value) {
-    let (items, is_list) = match claim {
-        Value::Array(items) => (&items[..], true),
-        one => (std::slice::from_ref(one), false),
+pub(super) fn escape_claim(out: &mut Vec<u8>, claim: JsonValue<'_>) {
+    let Some(items) = claim.items() else {
+        return escape_item(out, claim.text(), false);
     };
-    for (at, item) in items.iter().enumerate() {
+    for (at, item) in items.enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        let text = Claims::plain(item);
-        let last = text.len().saturating_sub(1);
-        for (at, &byte) in text.as_bytes().iter().enumerate() {
-            match byte {
-                b'%' => push_escape(out, byte),
-                b',' if is_list => push_escape(out, byte),
-                b' ' if at > 0 && at < last => out.push(byte),
-                b'!'..=b'~' => out.push(byte),
-                _ => push_escape(out, byte),
-            }
+        escape_item(out, item.text(), true);
+    }
+}
+
+fn escape_item(out: &mut Vec<u8>, text: &str, is_in_list: bool) {
+    let last = text.len().saturating_sub(1);
+    for (at, &byte) in text.as_bytes().iter().enumerate() {
+        match byte {
+            b'%' => push_escape(out, byte),
+            b',' if is_in_list => push_escape(out, byte),
+            b' ' if at > 0 && at < last => out.push(byte),
+            b'!'..=b'~' => out.push(byte),
+            _ => push_escape(out, byte),
         }
     }
 }

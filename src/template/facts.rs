@@ -1,9 +1,8 @@
 //! What a template can read of a request, and how it is named.
 
 use super::encode;
-use crate::{claims::Claims, cookie::cookie};
+use crate::{claims::Claims, cookie::cookie, json::Value};
 use http::{HeaderMap, HeaderName, Method, Uri};
-use serde_json::Value;
 use std::{borrow::Cow, net::IpAddr};
 
 /// One request, as a [`Template`](super::Template) reads it: before any rewriting, after the path was made canonical.
@@ -72,7 +71,7 @@ pub(super) enum Found<'a> {
     Encoded(&'a str),
     /// Bytes that mean themselves.
     Raw(Cow<'a, [u8]>),
-    Claim(&'a Value),
+    Claim(Value<'a>),
 }
 
 const FACTS: [(&str, Fact); 7] = [
@@ -130,13 +129,12 @@ impl Source {
             Self::Header(name) => header(facts.headers(), name)?,
             Self::Query(name) => query(facts.uri().query()?, name)?,
             Self::Claim(path) => {
-                let claim = facts.claims()?.find(path)?;
-                let is_empty = match claim {
-                    Value::Null => true,
-                    Value::String(text) => text.is_empty(),
-                    Value::Array(items) => items.is_empty(),
-                    _ => false,
-                };
+                let claim = facts.claims()?.get(path)?;
+                let is_empty = claim.is_null()
+                    || claim.as_str() == Some("")
+                    || claim
+                        .items()
+                        .is_some_and(|mut items| items.next().is_none());
                 return (!is_empty).then_some(Found::Claim(claim));
             }
             Self::Cookie(name) => cookie(facts.headers(), name)?.into(),

@@ -400,7 +400,7 @@ fn a_claim_can_be_read_back_from_a_header() {
         (r#""é\r\nx: y""#, Some("%C3%A9%0D%0Ax: y")),
         ("7", Some("7")),
         ("true", Some("true")),
-        (r#"{"a": [1]}"#, Some(r#"{"a":[1]}"#)),
+        (r#"{"a": [1]}"#, Some(r#"{"a": [1]}"#)),
         (r#""""#, None),
         ("[]", None),
         ("null", None),

@@ -88,11 +88,21 @@ type Found<'a> = Pin<Box<dyn Future<Output = Result<Discovered, BoxError>> + Sen
 /// The same, whatever its type.
 pub(crate) trait AnyDiscover: Send + Sync {
     fn find(&self) -> Found<'_>;
+    /// What is wrong with its settings, as far as it is one of ours.
+    fn mistakes(&self) -> Vec<String>;
 }
 
 impl<D: Discover> AnyDiscover for D {
     fn find(&self) -> Found<'_> {
         Box::pin(self.discover())
+    }
+
+    fn mistakes(&self) -> Vec<String> {
+        #[cfg(feature = "dns")]
+        if let Some(dns) = (self as &dyn std::any::Any).downcast_ref::<super::Dns>() {
+            return dns.mistakes();
+        }
+        Vec::new()
     }
 }
 

@@ -1,8 +1,11 @@
 //! The endpoints of an upstream: which there are, which of them may be chosen now, and the choice.
 
+mod members;
+mod view;
+
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -11,12 +14,14 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
+use members::Member;
+use view::{Sight, View};
+
 use super::{
-    Affinity, Endpoint, HealthCheck, OutlierEjection,
-    balance::{Ask, Balance, FULL, Field, Picker, Policy, Seen},
+    Affinity, HealthCheck, OutlierEjection,
+    balance::{Ask, Balance, Policy},
     discover::{self, AnyDiscover},
-    endpoint::{EndpointStatus, Factory, Health, LiveEndpoint},
-    outlier::Ejection,
+    endpoint::{Factory, LiveEndpoint},
 };
 use crate::{
     background::Background,
@@ -25,12 +30,6 @@ use crate::{
     error::{Error, ErrorKind},
     random,
 };
-
-/// A new endpoint gets at least this part of its share, out of [`FULL`], or it would never show what it can.
-const LEAST: u32 = FULL / 10;
-
-/// For what has no end.
-const FAR: Duration = Duration::from_secs(86_400 * 365);
 
 /// How endpoints are chosen, and when they are left out.
 #[derive(Clone, Debug)]
@@ -73,7 +72,7 @@ pub(crate) struct Endpoints {
     members: Mutex<Vec<Member>>,
     view: ArcSwap<View>,
     turn: AtomicUsize,
-    /// Told when there are endpoints that were not there before.
+    /// Told when an endpoint has come or gone.
     pub(super) changed: Arc<Notify>,
     check: Option<HealthCheck>,
     probes: Background,
@@ -89,7 +88,8 @@ pub(crate) struct Endpoints {
 pub(crate) struct Wish<'a> {
     /// The client's cookie: it belongs to the endpoint with this token.
     pub(crate) token: Option<&'a [u8]>,
-    pub(crate) key: Option<&'a [u8]>,
+    /// By its hash.
+    pub(crate) key: Option<u64>,
     /// By their ids: none of these, if there is another.
     pub(crate) tried: &'a [u64],
 }
@@ -101,34 +101,6 @@ pub(crate) struct Taken {
     pub(crate) has_others: bool,
 }
 
-/// One that there is, chosen or not.
-struct Member {
-    live: Arc<LiveEndpoint>,
-    weight: u32,
-    ejection: Ejection,
-    is_in: bool,
-}
-
-/// Those that may be chosen.
-struct View {
-    endpoints: Box<[(Arc<LiveEndpoint>, u32)]>,
-    picker: Picker,
-    /// When the first of the ejected ones comes back.
-    returns: Option<Instant>,
-    /// Until when a new one grows.
-    grows: Option<Instant>,
-}
-
-/// A view at a moment, as a picker sees it.
-struct Sight<'a> {
-    view: &'a View,
-    growing: Option<(Instant, Duration)>,
-    latency: Option<(Instant, Duration)>,
-    base: Instant,
-    /// The most requests at an endpoint.
-    most: usize,
-}
-
 impl Endpoints {
     /// With no endpoints yet.
     pub(crate) fn new(
@@ -137,12 +109,7 @@ impl Endpoints {
         check: Option<HealthCheck>,
         source: Option<Arc<dyn AnyDiscover>>,
     ) -> Self {
-        let none = View {
-            endpoints: Box::default(),
-            picker: Picker::new(&choice.balance.0, [].into_iter()),
-            returns: None,
-            grows: None,
-        };
+        let none = View::empty(&choice.balance.0);
         Self {
             factory,
             choice,
@@ -192,94 +159,6 @@ impl Endpoints {
     /// Waits until somebody was asked.
     pub(crate) async fn known(&self) {
         let _ = self.asked.subscribe().wait_for(|asked| *asked).await;
-    }
-
-    /// Replaces the endpoints. One that was there before keeps its connections and all that is known of it; one that is not
-    /// there any more gets no new requests. With a mistake nothing is changed.
-    pub(crate) fn set(&self, wanted: &[Endpoint]) -> Result<(), Vec<String>> {
-        let now = clock::now();
-        let mut members = self.lock();
-        let (mut next, mut mistakes) = (Vec::<Member>::new(), Vec::new());
-        for endpoint in wanted {
-            let address = match endpoint.address() {
-                Ok(address) => address,
-                Err(mistake) => {
-                    mistakes.push(mistake);
-                    continue;
-                }
-            };
-            if next.iter().any(|member| member.live.address == address) {
-                mistakes.push(format!(
-                    "endpoint `{address}` is there twice; give it a weight"
-                ));
-                continue;
-            }
-            let known = members.iter().find(|member| member.live.address == address);
-            let made = match known {
-                Some(member) => Ok(Member {
-                    live: member.live.clone(),
-                    ..*member
-                }),
-                None => {
-                    let affinity = self.choice.affinity.as_ref();
-                    let live = LiveEndpoint::new(&self.factory, affinity, address, now);
-                    live.map(|live| Member {
-                        live: Arc::new(live),
-                        weight: 0,
-                        ejection: Ejection::default(),
-                        is_in: false,
-                    })
-                }
-            };
-            match made {
-                Ok(member) => next.push(Member {
-                    weight: endpoint.share(),
-                    ..member
-                }),
-                Err(mistake) => mistakes.push(mistake),
-            }
-        }
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
-        let is_known = |new: &Member| members.iter().any(|old| old.live.id == new.live.id);
-        let has_new = !next.iter().all(is_known);
-        *members = next;
-        self.publish(&mut members, now);
-        if has_new {
-            self.changed.notify_one();
-        }
-        Ok(())
-    }
-
-    /// All that there are.
-    pub(crate) fn all(&self) -> Vec<Arc<LiveEndpoint>> {
-        self.lock()
-            .iter()
-            .map(|member| member.live.clone())
-            .collect()
-    }
-
-    /// How they are.
-    pub(crate) fn status(&self) -> Vec<EndpointStatus> {
-        let now = clock::now();
-        let members = self.lock();
-        let status = |member: &Member| {
-            let live = &member.live;
-            EndpointStatus {
-                url: live.label.to_string(),
-                weight: member.weight,
-                in_flight: live.client.in_flight(),
-                is_unreached: live.client.is_unreached(),
-                is_healthy: match live.health() {
-                    Health::Unknown => None,
-                    health => Some(health == Health::Healthy),
-                },
-                is_ejected: member.ejection.end(now).is_some(),
-                ejections: member.ejection.total(),
-            }
-        };
-        members.iter().map(status).collect()
     }
 
     /// An endpoint for a request, which counts there from now on; and whether there are others.
@@ -385,75 +264,16 @@ impl Endpoints {
     pub(crate) fn enter(&self, live: &LiveEndpoint, outcome: Outcome) {
         if let Some(settings) = &self.choice.ejection {
             let now = clock::now();
-            if live.tally.enter(outcome == Outcome::Bad, settings, now) {
+            if live.tally.enter(outcome == Outcome::Bad, settings, now) && self.may_eject(now) {
                 self.eject(live, settings, now);
             }
         }
     }
 
-    fn eject(&self, live: &LiveEndpoint, settings: &OutlierEjection, now: Instant) {
-        let mut members = self.lock();
-        // One without weight takes no part of what an ejected one leaves.
-        let weighty = members.iter().filter(|member| member.weight > 0);
-        let out = weighty
-            .clone()
-            .filter(|member| member.ejection.end(now).is_some());
-        let room = settings.most_of(weighty.count()) > out.count();
-        let found = members.iter_mut().find(|member| member.live.id == live.id);
-        if let Some(member) = found
-            && member.ejection.end(now).is_none()
-            && room
-        {
-            member.ejection.begin(settings, now);
-            live.tally.clear();
-            self.publish(&mut members, now);
-        }
-    }
-
-    /// A probe has found something.
-    pub(super) fn set_health(&self, live: &LiveEndpoint, health: Health) {
-        if live.set_health(health) {
-            self.publish(&mut self.lock(), clock::now());
-        }
-    }
-
-    /// Makes the snapshot anew.
-    fn publish(&self, members: &mut [Member], now: Instant) {
-        let since = now.saturating_duration_since(self.base);
-        // At the beginning all are new, and none has to wait for the others.
-        let is_first = members.iter().all(|member| !member.is_in);
-        let (mut returns, mut grows) = (None::<Instant>, None::<Instant>);
-        for member in members.iter_mut() {
-            let end = member.ejection.end(now);
-            returns = [returns, end].into_iter().flatten().min();
-            let is_in =
-                member.weight > 0 && end.is_none() && member.live.health() != Health::Unhealthy;
-            if is_in && !member.is_in {
-                member.live.tally.clear();
-                member.live.join((!is_first).then_some(since));
-                if let (Some(ramp), false) = (self.choice.slow_start, is_first) {
-                    grows = grows.max(Some(now.checked_add(ramp).unwrap_or(now + FAR)));
-                }
-            }
-            member.is_in = is_in;
-        }
-        let old = self.view.load();
-        let none = !members.iter().any(|member| member.is_in);
-        let endpoints: Box<[_]> = members
-            .iter()
-            .filter(|member| member.is_in || none && self.choice.panic && member.weight > 0)
-            .map(|member| (member.live.clone(), member.weight))
-            .collect();
-        let named = endpoints
-            .iter()
-            .map(|(live, weight)| (&*live.label, *weight));
-        let picker = Picker::new(&self.choice.balance.0, named);
-        self.view.store(Arc::new(View {
-            picker,
-            endpoints,
-            returns,
-            grows: grows.max(old.grows),
-        }));
+    /// Whether it is worth to take the lock: when all fail, every request comes by here.
+    fn may_eject(&self, now: Instant) -> bool {
+        let view = self.view.load();
+        view.may_eject || view.returns.is_some_and(|returns| returns <= now)
     }
 
     fn decay(&self) -> Option<Duration> {
@@ -461,35 +281,6 @@ impl Endpoints {
             Policy::PeakEwma { decay } => Some(decay),
             _ => None,
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Member>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Field for Sight<'_> {
-    fn count(&self) -> usize {
-        self.view.endpoints.len()
-    }
-
-    fn seen(&self, at: usize) -> Seen {
-        let (live, weight) = &self.view.endpoints[at];
-        let mut seen = live.seen(*weight, self.most);
-        if let (Some((now, ramp)), Some(joined)) = (self.growing, live.joined()) {
-            let since = now.saturating_duration_since(self.base);
-            let age = since.saturating_sub(joined);
-            let part = age.as_secs_f64() / ramp.as_secs_f64() * f64::from(FULL);
-            seen.ramp = (part as u32).clamp(LEAST, FULL);
-        }
-        if let Some((now, decay)) = self.latency {
-            seen.latency = live.latency.expected(decay, now);
-        }
-        seen
-    }
-
-    fn url(&self, at: usize) -> &str {
-        &self.view.endpoints[at].0.label
     }
 }
 

@@ -1,10 +1,16 @@
 //! Another endpoint for a request that could not reach the one that was chosen.
 
-use std::{pin::Pin, sync::Arc, time::Instant};
+use std::{pin::Pin, sync::Arc};
 
 use http::{HeaderValue, header};
 
-use super::{HostHeader, endpoint::LiveEndpoint, endpoints::Wish, proxy::Inner, score::Score};
+use super::{
+    HostHeader,
+    endpoint::LiveEndpoint,
+    endpoints::Wish,
+    proxy::Inner,
+    score::{Score, Terms},
+};
 use crate::{
     client::{Answer, Limits, Outgoing, Unanswered},
     context::{Record, Tried},
@@ -15,7 +21,11 @@ use crate::{
 pub(super) type Detour = Pin<Box<dyn Future<Output = Result<Detoured, Error>> + Send>>;
 
 /// An answer, and whose it is.
-type Detoured = (Answer, Arc<LiveEndpoint>);
+pub(super) struct Detoured {
+    pub(super) answer: Answer,
+    pub(super) endpoint: Arc<LiveEndpoint>,
+    pub(super) score: Option<Score>,
+}
 
 /// What it takes to send a request elsewhere.
 pub(super) struct Spare {
@@ -23,8 +33,9 @@ pub(super) struct Spare {
     pub(super) record: Option<Arc<Record>>,
     /// Where earlier tries of the request have been.
     pub(super) tried: Option<Arc<Tried>>,
-    /// When nobody waits for the head any more.
-    pub(super) patience: Option<Instant>,
+    pub(super) terms: Terms,
+    /// What of the request decides where it goes.
+    pub(super) key: Option<u64>,
     /// The endpoint that was chosen first.
     pub(super) chosen: Arc<LiveEndpoint>,
     /// The request asks for another protocol.
@@ -55,6 +66,7 @@ impl Spare {
             known.extend_from_slice(&tried);
             let another = [&known[..], &tried].into_iter().find_map(|tried_before| {
                 let wish = Wish {
+                    key: self.key,
                     tried: tried_before,
                     ..Wish::default()
                 };
@@ -79,14 +91,14 @@ impl Spare {
                 true => in_flight.for_upgrades(),
                 false => in_flight,
             };
-            let score = Score::begin(endpoints, &next, self.patience);
+            let score = Score::begin(endpoints, &next, &self.terms);
             let failed = match in_flight.send(outgoing, limits).await {
                 Ok(answer) => {
-                    let answer = match score {
-                        Some(score) => score.answer(answer),
-                        None => answer,
-                    };
-                    return Ok((answer, next));
+                    return Ok(Detoured {
+                        answer,
+                        endpoint: next,
+                        score,
+                    });
                 }
                 Err(failed) => failed,
             };

@@ -19,6 +19,7 @@ mod proxy;
 mod score;
 mod tunnel;
 mod upgrade;
+mod upload;
 mod via;
 
 pub(crate) use endpoint::Factory;

@@ -10,6 +10,12 @@ use std::{
 /// A failure is an answer of 500 and above but 501 and 505, no answer, one that comes too late, or one whose body breaks; not what a
 /// client did wrong, or that it left. An ejected endpoint comes back by itself; what it has under way is not touched.
 ///
+/// Too late is an endpoint only when it was the one that was waited for: not while a client sends its request's body or does not
+/// read the answer, nor while a request waits for a connection. The upstream's head and activity timeouts count whenever
+/// that is so. A deadline, which a caller may have set, and a time for the whole count if the endpoint was waited for
+/// during the last second, or during half of the upstream's own timeout or that of a try when these are shorter. So a route's
+/// deadline below a second ejects nobody: give the upstream a head timeout as well.
+///
 /// | setting | default |
 /// |---|---|
 /// | [`consecutive_failures`](Self::consecutive_failures) | 5 |
@@ -144,21 +150,49 @@ impl Default for OutlierEjection {
     }
 }
 
-/// How an endpoint did lately. Written by all who send requests; no count is exact while it turns, none is lost for long.
+/// How an endpoint did lately. Written by all who send requests.
 #[derive(Debug)]
 pub(crate) struct Tally {
     base: Instant,
     consecutive: AtomicU32,
-    halves: [Half; 2],
+    halves: [AtomicU64; 2],
 }
 
-/// One half of the interval.
-#[derive(Debug, Default)]
+/// One half of the interval, all of it in one word: who turns it empties it with the same write.
+#[derive(Clone, Copy, Debug, Default)]
 struct Half {
-    /// Which half it is, counted from the base, and one more.
-    number: AtomicU64,
-    all: AtomicU32,
-    failed: AtomicU32,
+    /// Which half it is, counted from the base, and wrapped.
+    number: u64,
+    all: u64,
+    failed: u64,
+}
+
+/// Of a word, what counts; the rest, 24 bits, is the number.
+const COUNT: u32 = 20;
+
+impl Half {
+    fn of(word: u64) -> Self {
+        let most = (1 << COUNT) - 1;
+        Self {
+            number: word >> (2 * COUNT),
+            all: word >> COUNT & most,
+            failed: word & most,
+        }
+    }
+
+    fn word(self) -> u64 {
+        self.number << (2 * COUNT) | self.all << COUNT | self.failed
+    }
+
+    fn and(self, failed: bool) -> Self {
+        // Over a million: the share is what counts.
+        let shift = u32::from(self.all + 1 >= 1 << COUNT);
+        Self {
+            number: self.number,
+            all: (self.all >> shift) + 1,
+            failed: (self.failed >> shift) + u64::from(failed),
+        }
+    }
 }
 
 impl Tally {
@@ -175,21 +209,17 @@ impl Tally {
         let number = self.number(settings, now);
         if settings.percentage.is_some() {
             let half = &self.halves[(number % 2) as usize];
-            let known = half.number.load(Ordering::Relaxed);
-            // The one who turns it empties it; a count that comes between is lost, which is one of many.
-            if known != number
-                && half
-                    .number
-                    .compare_exchange(known, number, Ordering::Relaxed, Ordering::Relaxed)
-                    .is_ok()
-            {
-                half.all.store(0, Ordering::Relaxed);
-                half.failed.store(0, Ordering::Relaxed);
-            }
-            half.all.fetch_add(1, Ordering::Relaxed);
-            if failed {
-                half.failed.fetch_add(1, Ordering::Relaxed);
-            }
+            let _ = half.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
+                let known = Half::of(word);
+                let current = match known.number == number {
+                    true => known,
+                    false => Half {
+                        number,
+                        ..Half::default()
+                    },
+                };
+                Some(current.and(failed).word())
+            });
         }
         if !failed {
             // Written only when it says otherwise, for all cores read it.
@@ -215,12 +245,10 @@ impl Tally {
     fn counts(&self, number: u64) -> (u64, u64) {
         self.halves
             .iter()
-            .filter(|half| number.abs_diff(half.number.load(Ordering::Relaxed)) < 2)
+            .map(|half| Half::of(half.load(Ordering::Relaxed)))
+            .filter(|half| number.abs_diff(half.number) < 2)
             .fold((0, 0), |(all, failed), half| {
-                (
-                    all + u64::from(half.all.load(Ordering::Relaxed)),
-                    failed + u64::from(half.failed.load(Ordering::Relaxed)),
-                )
+                (all + half.all, failed + half.failed)
             })
     }
 
@@ -228,15 +256,16 @@ impl Tally {
     pub(crate) fn clear(&self) {
         self.consecutive.store(0, Ordering::Relaxed);
         for half in &self.halves {
-            half.number.store(0, Ordering::Relaxed);
+            half.store(0, Ordering::Relaxed);
         }
     }
 
     fn number(&self, settings: &OutlierEjection, now: Instant) -> u64 {
         let half = (settings.interval.as_nanos() / 2).max(1);
         let since = now.saturating_duration_since(self.base).as_nanos();
-        // Two more, so that 0 is never near.
-        u64::try_from(since / half).unwrap_or(u64::MAX - 2) + 2
+        // As many as fit, and two more, so that 0 is never near.
+        let fits = (1 << (u64::BITS - 2 * COUNT)) - 2;
+        u64::try_from(since / half % fits).unwrap_or(0) + 2
     }
 }
 
@@ -301,6 +330,20 @@ mod tests {
         assert!(!tally.enter(true, &settings, start));
         tally.clear();
         assert!(!tally.enter(true, &settings, start), "a fresh start");
+    }
+
+    #[test]
+    fn a_million_requests_keep_their_share() {
+        let mut half = Half::default();
+        for at in 0..3_000_000_u64 {
+            half = half.and(at % 4 == 0);
+            half = Half::of(half.word());
+        }
+        let share = half.failed as f64 / half.all as f64;
+        assert!(
+            (share - 0.25).abs() < 0.001 && half.all > 1 << 19,
+            "{half:?}"
+        );
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! Active health checks: a request to each endpoint now and then, to know that it is well before a client finds out.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashSet},
     num::NonZeroUsize,
     ops::RangeInclusive,
+    pin::pin,
     sync::{Arc, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{Either, select},
+    stream::FuturesUnordered,
+};
 use http::{HeaderMap, HeaderValue, Method, header, uri::PathAndQuery};
 
 use super::{
@@ -23,6 +28,9 @@ use crate::{
 
 /// How many probes of an upstream are under way at a time.
 const TOGETHER: usize = 16;
+
+/// For what has no end.
+const FAR: Duration = Duration::from_secs(86_400 * 365);
 
 /// Asks each endpoint now and then whether it is well; see [`Upstream::health_check`](crate::Upstream::health_check).
 ///
@@ -75,8 +83,9 @@ impl HealthCheck {
         self
     }
 
-    /// The time from one round of probes to the next; each round is up to a tenth earlier or later, so that gateways side by side
-    /// do not ask all at once. Default: 15 s.
+    /// The time from the beginning of one probe of an endpoint to that of its next, each time up to a tenth less or more, so that
+    /// gateways side by side do not ask all at once. A probe that takes longer is followed at once. What is new is asked at
+    /// once; at most 16 probes of an upstream are under way at a time. Default: 15 s.
     pub fn interval(mut self, time: Duration) -> Self {
         self.interval = time;
         self
@@ -135,55 +144,59 @@ impl HealthCheck {
         is_path.then(|| self.path.parse().ok()).flatten()
     }
 
-    /// Probes round after round, as long as there is somebody who wants to know.
+    /// Probes each endpoint in its own time, as long as there is somebody who wants to know.
     pub(super) async fn run(self, endpoints: Weak<Endpoints>) {
-        let mut known: HashMap<u64, Patient> = HashMap::new();
-        while let Some(changed) = self.round(&endpoints, &mut known).await {
-            let whole = self.interval.as_secs_f64();
-            let jitter = 0.9 + 0.2 * (random::next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-            let pause = Duration::try_from_secs_f64(whole * jitter).unwrap_or(self.interval);
-            // New endpoints do not wait for the next round.
-            let _ = tokio::time::timeout(pause, changed.notified()).await;
+        let Some(changed) = endpoints.upgrade().map(|all| all.changed.clone()) else {
+            return;
+        };
+        let mut list = WaitingList::new(clock::now());
+        let mut under_way = FuturesUnordered::new();
+        let mut is_old = true;
+        loop {
+            if std::mem::take(&mut is_old) {
+                let Some(all) = endpoints.upgrade() else {
+                    return;
+                };
+                // What is told until now is seen to here. While it waits, the task keeps nothing alive.
+                let _ = changed.notified().now_or_never();
+                list.update(&all);
+            }
+            let now = clock::now();
+            while under_way.len() < TOGETHER
+                && let Some(patient) = list.take_due(now)
+            {
+                under_way.push(self.probe(patient, &endpoints, now));
+            }
+            let has_room = under_way.len() < TOGETHER;
+            let next = list.next_due().filter(|_| has_room);
+            let done = async {
+                match under_way.next().await {
+                    Some((patient, due)) => list.put_back(patient, due),
+                    None => std::future::pending().await,
+                }
+            };
+            let next = next.unwrap_or(now + FAR);
+            let done = tokio::time::timeout_at(next.into(), done);
+            let told = pin!(changed.notified());
+            is_old = matches!(select(told, pin!(done)).await, Either::Left(_));
         }
     }
 
-    /// Probes every endpoint once.
-    async fn round(
+    /// Probes an endpoint. Says when its next probe is due.
+    async fn probe(
         &self,
+        mut patient: Patient,
         endpoints: &Weak<Endpoints>,
-        known: &mut HashMap<u64, Patient>,
-    ) -> Option<Arc<tokio::sync::Notify>> {
-        let all = endpoints.upgrade()?;
-        let changed = all.changed.clone();
-        // What is told until now is seen to in this round.
-        let _ = changed.notified().now_or_never();
-        let present = all.all();
-        let mut patients: Vec<Patient> = present
-            .into_iter()
-            .map(|live| {
-                known
-                    .remove(&live.id)
-                    .unwrap_or_else(|| Patient::new(live, &all))
-            })
-            .collect();
-        // What is not there any more is forgotten, and while it waits the task keeps nothing alive.
-        known.clear();
-        drop(all);
-        let probes = patients.iter_mut().map(|patient| async {
-            let is_well = self.is_well(patient).await;
-            if let (Some(health), Some(all)) = (patient.enter(is_well, self), endpoints.upgrade()) {
-                all.set_health(&patient.live, health);
-            }
-        });
-        stream::iter(probes)
-            .for_each_concurrent(TOGETHER, |probe| probe)
-            .await;
-        known.extend(
-            patients
-                .into_iter()
-                .map(|patient| (patient.live.id, patient)),
-        );
-        Some(changed)
+        started: Instant,
+    ) -> (Patient, Instant) {
+        let is_well = self.is_well(&patient).await;
+        if let (Some(health), Some(all)) = (patient.enter(is_well, self), endpoints.upgrade()) {
+            all.set_health(&patient.live, health);
+        }
+        let jitter = 0.9 + 0.2 * (random::next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+        let pause = Duration::try_from_secs_f64(self.interval.as_secs_f64() * jitter);
+        let due = started.checked_add(pause.unwrap_or(self.interval));
+        (patient, due.unwrap_or(started + FAR))
     }
 
     async fn is_well(&self, patient: &Patient) -> bool {
@@ -214,6 +227,56 @@ impl HealthCheck {
         match probe.send(outgoing, limits).await {
             Ok(Answer::Body(response)) => self.status.contains(&response.status().as_u16()),
             _ => false,
+        }
+    }
+}
+
+/// The endpoints that wait for their next probe.
+struct WaitingList {
+    /// By when it is due, and the endpoint's id.
+    waiting: BTreeMap<(Instant, u64), Patient>,
+    /// All that there are, under way or not.
+    present: HashSet<u64>,
+    began: Instant,
+}
+
+impl WaitingList {
+    fn new(now: Instant) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            present: HashSet::new(),
+            began: now,
+        }
+    }
+
+    /// Takes up what is new, before all others, and forgets what is gone.
+    fn update(&mut self, all: &Endpoints) {
+        let live = all.all();
+        let present: HashSet<u64> = live.iter().map(|live| live.id).collect();
+        self.waiting.retain(|(_, id), _| present.contains(id));
+        for live in live {
+            if !self.present.contains(&live.id) {
+                let place = (self.began, live.id);
+                self.waiting.insert(place, Patient::new(live, all));
+            }
+        }
+        self.present = present;
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let ((due, _), _) = self.waiting.first_key_value()?;
+        Some(*due)
+    }
+
+    fn take_due(&mut self, now: Instant) -> Option<Patient> {
+        let first = self.waiting.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
+    }
+
+    /// Waits for the next probe, if the endpoint is still there.
+    fn put_back(&mut self, patient: Patient, due: Instant) {
+        if self.present.contains(&patient.live.id) {
+            self.waiting.insert((due, patient.live.id), patient);
         }
     }
 }

@@ -20,17 +20,20 @@ use super::{
     endpoint::LiveEndpoint,
     endpoints::{Endpoints, Taken, Wish},
     expect,
-    failover::{Detour, Spare},
-    join_cookies, restore_upgrade,
-    score::Score,
-    strip_request, strip_response, tunnel, upgrade,
+    failover::{Detour, Detoured, Spare},
+    join_cookies,
+    score::{Score, Terms},
+    strip_request, strip_response,
+    upgrade::Switch,
+    upload::Upload,
 };
 use crate::{
     body::Body,
-    client::{Answer, InFlight, Limits, Outgoing, Switched, Unanswered},
+    client::{Answer, InFlight, Limits, Outgoing, Unanswered},
     clock,
     context::RequestContext,
     error::{Error, ErrorKind},
+    rendezvous,
 };
 
 /// The `Host` that a backend sees.
@@ -100,19 +103,37 @@ impl Proxy {
     }
 
     /// Starts what goes on beside the requests. Says what a request has to wait for, if nobody knows yet where the endpoints
-    /// are; it is part of having a connection, and limited with it.
-    pub(crate) fn begin(&self) -> Option<impl Future<Output = Result<(), Error>> + Send + use<>> {
+    /// are; it is part of having a connection, and limited with it, and part of the request's whole time.
+    pub(crate) fn begin(
+        &self,
+        request: &mut Request<Body>,
+    ) -> Option<impl Future<Output = Result<(), Error>> + Send + use<>> {
         self.inner.endpoints.attend();
         if !self.inner.endpoints.is_unknown() {
             return None;
         }
         let inner = self.inner.clone();
+        let now = clock::now();
+        let extensions = request.extensions_mut();
+        let context = extensions.get_or_insert_default::<RequestContext>();
+        let own = inner.settings.timeout;
+        if let Some(own) = own.and_then(|limit| now.checked_add(limit)) {
+            context.limit_deadline(own);
+        }
+        let left = context
+            .deadline()
+            .map(|end| end.saturating_duration_since(now));
         Some(async move {
             let limit = inner.endpoints.factory.config.connect_timeout;
+            let (limit, error) = match left {
+                Some(left) if left <= limit => {
+                    (left, Error::new(ErrorKind::Deadline).with_retryable(true))
+                }
+                _ => (limit, Error::new(ErrorKind::ConnectTimeout)),
+            };
             let known = tokio::time::timeout(limit, inner.endpoints.known());
             known.await.map_err(|_| {
-                Error::new(ErrorKind::ConnectTimeout)
-                    .with_source(format!("no endpoint was discovered within {limit:?}"))
+                error.with_source(format!("no endpoint was discovered within {limit:?}"))
             })
         })
     }
@@ -160,13 +181,14 @@ impl Proxy {
         let tried = context.tried.take();
         let key = endpoints
             .key()
-            .and_then(|key| key.of(&parts.headers, Some(&context)));
+            .and_then(|key| key.of(&parts.headers, Some(&context)))
+            .map(|key| rendezvous::hash(&key));
         let affinity = endpoints.affinity();
         let token = affinity.and_then(|affinity| affinity.read(&parts.headers));
         let met = tried.as_ref().map(|tried| tried.all()).unwrap_or_default();
         let taken = endpoints.take(&Wish {
             token,
-            key: key.as_deref(),
+            key,
             tried: &met,
         });
         let Taken {
@@ -217,6 +239,10 @@ impl Proxy {
         if parts.version >= Version::HTTP_2 {
             join_cookies(&mut headers);
         }
+        let upload = match endpoints.keeps_score() {
+            true => Upload::follow(&mut body),
+            false => None,
+        };
         let on_continue: Option<Arc<dyn Fn() + Send + Sync>> =
             if !body.is_end_stream() && headers.contains_key(header::EXPECT) {
                 let key = expect::Key::default();
@@ -237,18 +263,26 @@ impl Proxy {
         let own = settings
             .timeout
             .and_then(|limit| clock::now().checked_add(limit));
+        let others = context.deadline();
         let limits = Limits {
             head: settings.head_timeout,
             activity: settings.activity_timeout,
-            deadline: context.deadline().into_iter().chain(own).min(),
+            deadline: others.into_iter().chain(own).min(),
+        };
+        let own = own.into_iter().chain(context.try_ends).min();
+        let terms = Terms {
+            patience: context.patience(),
+            own: own.filter(|own| others.is_none_or(|others| *own <= others)),
+            upload,
         };
         let in_flight = match switch {
             Some(_) => in_flight.for_upgrades(),
             None => in_flight,
         };
-        let patience = context.patience();
+        let score = Score::begin(endpoints, &endpoint, &terms);
         let spare = has_others.then(|| Spare {
-            patience,
+            terms,
+            key,
             backend: self.inner.clone(),
             record: context.record,
             tried,
@@ -267,7 +301,7 @@ impl Proxy {
             limits,
             switch,
             spare,
-            score: Score::begin(endpoints, &endpoint, patience),
+            score,
             bind,
         })
     }
@@ -334,17 +368,19 @@ where
         let mut this = self.project();
         let answer = loop {
             if let Some(detour) = this.detour {
-                let (answer, other) = ready!(detour.as_mut().poll(cx))?;
+                let Detoured {
+                    answer,
+                    endpoint,
+                    score,
+                } = ready!(detour.as_mut().poll(cx))?;
                 if let Some(bind) = this.bind {
-                    bind.turn_to(other);
+                    bind.turn_to(endpoint);
                 }
+                *this.score = score;
                 break answer;
             }
             match ready!(this.answer.as_mut().poll(cx)) {
-                Ok(answer) => match this.score.take() {
-                    Some(score) => break score.answer(answer),
-                    None => break answer,
-                },
+                Ok(answer) => break answer,
                 Err(Unanswered { error, unsent }) => {
                     if let Some(score) = this.score.take() {
                         score.fail(&error);
@@ -358,68 +394,37 @@ where
                 }
             }
         };
-        Poll::Ready(match answer {
+        let (score, bind) = (this.score.take(), this.bind.take());
+        let mut response = match answer {
             Answer::Body(mut response) => {
-                strip_response(response.headers_mut());
-                if let Some(bind) = this.bind.take() {
-                    bind.tell(response.headers_mut());
+                if let Some(score) = score {
+                    response = score.answer(response);
                 }
+                strip_response(response.headers_mut());
                 if *this.is_head {
                     *response.body_mut() = Body::empty();
                 }
-                Ok(response)
+                response
             }
-            Answer::Switched(switched) => match this.switch.take() {
-                Some(switch) => switch.join(switched.0, switched.1),
-                None => {
-                    Err(Error::new(ErrorKind::Upgrade).with_source("a 101 that nobody asked for"))
+            Answer::Switched(switched) => {
+                let joined =
+                    match this.switch.take() {
+                        Some(switch) => switch.join(switched.0, switched.1),
+                        None => Err(Error::new(ErrorKind::Upgrade)
+                            .with_source("a 101 that nobody asked for")),
+                    };
+                match (score, &joined) {
+                    (Some(score), Ok(_)) => score.switched(),
+                    (Some(score), Err(error)) => score.fail(error),
+                    (None, _) => {}
                 }
-            },
-        })
-    }
-}
-
-/// A client that wants to change the protocol.
-struct Switch {
-    client: OnUpgrade,
-    asked: HeaderValue,
-    key: Option<HeaderValue>,
-    idle: Option<Duration>,
-}
-
-impl Switch {
-    /// Asks the backend for the protocol that the client asks for.
-    fn ask(
-        client: OnUpgrade,
-        asked: &str,
-        idle: Option<Duration>,
-        headers: &mut HeaderMap,
-    ) -> Result<Box<Self>, Error> {
-        let asked = HeaderValue::from_str(asked).map_err(|_| ErrorKind::BadRequest)?;
-        restore_upgrade(headers, asked.clone());
-        let key = headers.get(header::SEC_WEBSOCKET_KEY).cloned();
-        Ok(Box::new(Self {
-            client,
-            asked,
-            key,
-            idle,
-        }))
-    }
-
-    /// Checks the 101 and joins the connections behind it.
-    fn join(self, mut response: Response<()>, backend: Switched) -> Result<Response<Body>, Error> {
-        let key = self.key.as_ref().map(HeaderValue::as_bytes);
-        let asked = self.asked.to_str().unwrap_or_default();
-        if let Some(mistake) = upgrade::mistake(asked, key, response.headers()) {
-            return Err(Error::new(ErrorKind::Upgrade).with_source(mistake));
+                joined?
+            }
+        };
+        if let Some(bind) = bind {
+            bind.tell(response.headers_mut());
         }
-        let protocol = response.headers().get(header::UPGRADE).cloned();
-        strip_response(response.headers_mut());
-        if let Some(protocol) = protocol {
-            restore_upgrade(response.headers_mut(), protocol);
-        }
-        tokio::spawn(tunnel::join(self.client, backend, self.idle));
-        Ok(response.map(|()| Body::empty()))
+        Poll::Ready(Ok(response))
     }
 }
 

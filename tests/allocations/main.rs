@@ -15,3 +15,5 @@ mod silent;
 #[allow(dead_code, reason = "it is written for another test")]
 #[path = "../proxy/support.rs"]
 mod support;
+#[cfg(feature = "auth")]
+mod tokens;

@@ -6,8 +6,15 @@ use crate::{mentions::Mentions, names::Names, source::Source};
 
 /// What decides, and does nothing else: tested by tables, properties and fuzzing, without a runtime.
 const CORES: &[&str] = &[
+    "auth::api_key::key",
     "field",
     "auth::bearer",
+    "auth::client_cert::certificate",
+    "auth::client_cert::der",
+    "auth::client_cert::header",
+    "auth::client_cert::x509",
+    "auth::forward::exchange",
+    "auth::introspection::answer",
     "auth::jose",
     "auth::keys::discovery",
     "auth::keys::freshness",
@@ -16,6 +23,7 @@ const CORES: &[&str] = &[
     "authority",
     "breaker::circuit",
     "claims",
+    "json",
     "client::address",
     "client::http1::decoder",
     "client::http1::head",

@@ -7,7 +7,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod api_key;
+#[cfg(feature = "basic-auth")]
+mod basic;
+mod echo;
+mod forward;
 mod gateway;
+mod introspection;
+mod jwt;
 mod provider;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]

@@ -127,3 +127,62 @@ async fn settings_for_tls_are_not_in_vain() {
     assert_eq!(send(gateway, request("GET", "/")).await.status(), 503);
     assert_eq!(a.open(), 0);
 }
+
+#[cfg(feature = "dns")]
+#[test]
+fn what_can_not_be_in_dns_is_a_build_error() {
+    use tower_gateway::Dns;
+    for (dns, what) in [
+        (Dns::hosts("users"), "`users`"),
+        (Dns::srv("gopher", "_o._tcp.test"), "gopher"),
+        (Dns::srv("http", "_o._tcp.test:53"), "`_o._tcp.test:53`"),
+    ] {
+        let mistake = Upstream::discover(dns).check().unwrap_err().to_string();
+        assert!(mistake.contains(what), "{mistake}");
+    }
+    assert!(
+        Upstream::discover(Dns::hosts("http://users"))
+            .check()
+            .is_ok()
+    );
+}
+
+/// The time for the whole begins with the wait for the endpoints.
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_the_first_answer_is_part_of_a_requests_time() {
+    use tower::ServiceExt;
+    use tower_gateway::{Body, ErrorKind, RequestContext};
+    let [a, ..] = Backend::three().await;
+    a.set(Mode::Hangs);
+    let second = Duration::from_secs(1);
+    // What the upstream allows, what the context does, and whether endpoints are found meanwhile.
+    for (own, context, is_found, seconds, kind) in [
+        (2, None, false, 2, ErrorKind::Deadline),
+        (2, None, true, 2, ErrorKind::Deadline),
+        (9, Some(3), false, 3, ErrorKind::Deadline),
+        (9, Some(3), true, 3, ErrorKind::Deadline),
+        (90, Some(80), false, 30, ErrorKind::ConnectTimeout),
+    ] {
+        let (lists, upstream) = told();
+        let upstream = upstream.connect_timeout(30 * second).timeout(own * second);
+        let began = tokio::time::Instant::now();
+        let mut request = request("GET", "/").map(Body::new);
+        if let Some(limit) = context {
+            let mut facts = RequestContext::new();
+            facts.limit_deadline((began + limit * second).into_std());
+            request.extensions_mut().insert(facts);
+        }
+        let asked = tokio::spawn(upstream.oneshot(request));
+        tokio::time::sleep(second).await;
+        if is_found {
+            lists.send(Ok(vec![(&a).into()])).unwrap();
+        }
+        let error = asked.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), kind);
+        assert_eq!(
+            began.elapsed().as_secs(),
+            seconds,
+            "{own} {context:?} {is_found}"
+        );
+    }
+}

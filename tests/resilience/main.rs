@@ -6,13 +6,16 @@
     reason = "a test fails by panicking"
 )]
 
+mod adapting;
 mod backend;
+mod blame;
 #[cfg(feature = "tracing")]
 #[path = "../proxy/logging/capture.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
 mod capture;
 mod discovery;
 mod ejection;
+mod elsewhere;
 mod faults;
 mod guards;
 mod late;
@@ -24,3 +27,6 @@ mod sticking;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
 mod support;
+mod unread;
+mod uploads;
+mod whose_time;

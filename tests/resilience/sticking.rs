@@ -3,11 +3,14 @@
 use std::collections::HashSet;
 
 use http::HeaderName;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tower_gateway::{Affinity, Balance, Endpoint, Route, StickyKey, Upstream};
 
 use crate::{
     backend::{Backend, Mode},
-    support::{one_route, refusing, request, request_with, send, serve, text},
+    support::{
+        one_route, raw_backend, read_head, refusing, request, request_with, send, serve, text,
+    },
 };
 
 #[tokio::test]
@@ -159,6 +162,49 @@ async fn a_client_whose_endpoint_can_not_be_reached_is_told_of_another() {
         1,
         "whoever was chosen first, it is that of the one that answered"
     );
+}
+
+/// It is asked now and then whether it is back; the key's next endpoint is the same then.
+#[tokio::test]
+async fn a_key_whose_endpoint_can_not_be_reached_has_one_other() {
+    let [a, b, _] = Backend::three().await;
+    let (_kept, dead) = refusing();
+    let key = StickyKey::header(HeaderName::from_static("x-user"));
+    let upstream = Upstream::http([a.url(), b.url(), format!("http://{dead}")]);
+    let gateway = serve(one_route(
+        Route::new("/{*rest}"),
+        upstream.balance(Balance::hash(key)),
+    ))
+    .await;
+    for user in 0..8 {
+        let name = format!("user-{user}");
+        let mut seen = HashSet::new();
+        for _ in 0..60 {
+            let request = request_with("/", &[("x-user", &name)]);
+            seen.insert(text(send(gateway, request).await).await);
+        }
+        assert_eq!(seen.len(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_changes_the_protocol_is_told_where_it_belongs() {
+    let chat = raw_backend(|_, mut stream| async move {
+        read_head(&mut stream).await;
+        let switch = b"HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n";
+        stream.write_all(switch).await.unwrap();
+    })
+    .await;
+    let upstream = Upstream::http([format!("http://{chat}")])
+        .upgrades(["chat"])
+        .affinity(Affinity::cookie("home", [7; 32]));
+    let gateway = serve(one_route(Route::new("/{*rest}"), upstream)).await;
+    let mut client = TcpStream::connect(gateway).await.unwrap();
+    let asks = b"GET / HTTP/1.1\r\nhost: t\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n";
+    client.write_all(asks).await.unwrap();
+    let head = read_head(&mut client).await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    assert!(head.contains("set-cookie: home="), "{head}");
 }
 
 #[tokio::test]

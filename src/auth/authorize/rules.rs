@@ -3,11 +3,11 @@
 use std::{fmt, sync::Arc};
 
 use http::{HeaderName, request::Parts};
-use serde_json::Value;
 
 use crate::{
     claims::Claims,
     context::{Params, RequestContext},
+    json::Value,
     template::encode::decode,
 };
 
@@ -161,12 +161,11 @@ fn is_header(head: &Parts, claims: &Claims, claim: &str, header: &str) -> bool {
 
 /// Whether the claim is this text or number, or an array that has it.
 fn says(claims: &Claims, claim: &str, value: &[u8]) -> bool {
-    let is = |item: &Value| match item {
-        Value::String(text) => text.as_bytes() == value,
-        Value::Number(number) => number.to_string().as_bytes() == value,
-        _ => false,
+    let is = |item: Value<'_>| {
+        let text = item.as_str().or_else(|| item.number());
+        text.is_some_and(|text| text.as_bytes() == value)
     };
-    !value.is_empty() && claims.each(claim).iter().any(is)
+    !value.is_empty() && claims.items(claim).any(is)
 }
 
 impl fmt::Debug for Rule {

@@ -77,7 +77,8 @@ fn other_places_are_looked_at_when_they_are_asked_for() {
     let bearer = Bearer::new()
         .cookie("t".into())
         .query("access_token".into());
-    let cases: &[(&str, &[(&str, &str)], Result<&str, u16>)] = &[
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Result<&'a str, u16>);
+    let cases: &[Case<'_>] = &[
         ("/", &[], Err(401)),
         ("/", &[("cookie", "t=a")], Ok("a")),
         ("/", &[("cookie", "t=")], Err(401)),

@@ -73,7 +73,7 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// By its exact name.
+/// By its exact name; `Ed25519` (RFC 9864) is `EdDSA`.
 ///
 /// # Errors
 ///
@@ -82,6 +82,10 @@ impl FromStr for Algorithm {
     type Err = KeyError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
+        // What RFC 9864 calls the only curve that there is here.
+        if name == "Ed25519" {
+            return Ok(Self::EdDSA);
+        }
         Self::ALL
             .into_iter()
             .find(|algorithm| algorithm.name() == name)

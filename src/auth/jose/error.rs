@@ -1,29 +1,7 @@
-//! What can be wrong with a token, a key and a claim. Precise, for logs; nothing for clients.
-
-use std::time::{Duration, SystemTime};
+//! What can be wrong with a token and a key. Precise, for logs; nothing for clients.
 
 use super::Algorithm;
-
-/// Why JSON is refused: it is not JSON, or could be read in two ways.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum JsonError {
-    /// Not UTF-8.
-    #[error("not UTF-8")]
-    Utf8,
-    /// Not JSON (RFC 8259), a byte order mark and what follows behind the value included.
-    #[error("not JSON at byte {0}")]
-    Syntax(usize),
-    /// A member is there twice, in whatever object.
-    #[error("the member {0:?} is there twice")]
-    Duplicate(Box<str>),
-    /// Arrays and objects within each other, more than 32 deep.
-    #[error("nested more than {0} deep")]
-    Depth(usize),
-    /// JSON, but no object.
-    #[error("not an object")]
-    NotAnObject,
-}
+use crate::json::JsonError;
 
 /// Why a token is refused. For logs; a client should be told no more than RFC 6750 says (`invalid_token`).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -145,61 +123,4 @@ pub enum KeyError {
     /// The cryptographic library refuses the key, or could not sign.
     #[error("the cryptographic library refuses the key")]
     Crypto,
-}
-
-/// Why claims are refused. For logs.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClaimError {
-    /// The payload is not strict JSON, or no object.
-    #[error("the payload: {0}")]
-    Json(#[from] JsonError),
-    /// A registered claim has the wrong type or a value out of range.
-    #[error("`{claim}` {wrong}")]
-    Type {
-        /// Its name.
-        claim: &'static str,
-        /// What it has to be, as the end of a sentence.
-        wrong: &'static str,
-    },
-    /// A claim that is required is missing.
-    #[error("`{0}` is missing")]
-    Missing(Box<str>),
-    /// Past its `exp`, leeway included.
-    #[error("expired at {at:?}")]
-    Expired {
-        /// What `exp` says.
-        at: SystemTime,
-    },
-    /// Before its `nbf`, leeway included.
-    #[error("not valid before {at:?}")]
-    NotYetValid {
-        /// What `nbf` says.
-        at: SystemTime,
-    },
-    /// `iat` is in the future, leeway included.
-    #[error("issued in the future, at {at:?}")]
-    IssuedInFuture {
-        /// What `iat` says.
-        at: SystemTime,
-    },
-    /// From `iat` to `exp` is longer than allowed, or less than nothing.
-    #[error("the token lasts from {issued_at:?} to {expires_at:?}; at most {max:?} is allowed")]
-    Lifetime {
-        /// What `iat` says.
-        issued_at: SystemTime,
-        /// What `exp` says.
-        expires_at: SystemTime,
-        /// How long a token may last.
-        max: Duration,
-    },
-    /// `iss` is not the issuer that is wanted.
-    #[error("`iss` is not the issuer that is wanted")]
-    Issuer,
-    /// `aud` has none, or not all, of the audiences that are wanted; or has one, and none is wanted.
-    #[error("`aud` is not the audience that is wanted")]
-    Audience,
-    /// The claims are not what [`Claims::deserialize`](super::Claims::deserialize) was asked for.
-    #[error("the claims are not what is wanted: {0}")]
-    Deserialize(Box<str>),
 }

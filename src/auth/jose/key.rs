@@ -10,11 +10,8 @@ use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{digest, hmac, signature::ParsedPublicKey};
 
-use super::{
-    Algorithm, KeyError,
-    algorithm::Algorithms,
-    json::{Value, parse_object},
-};
+use super::{Algorithm, KeyError, algorithm::Algorithms};
+use crate::json::{Value, parse_object};
 pub(super) use jwk::Jwk;
 pub(super) use public::{Curve, Public};
 
@@ -254,5 +251,24 @@ pub(super) fn secret_key(secret: &[u8], algorithm: Algorithm) -> Result<hmac::Ke
             min,
             algorithm,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrowed_key_verifies_no_more_than_it_says() {
+        use Algorithm::{RS256, RS384};
+        let signing = super::super::SigningKey::generate(RS256).unwrap();
+        let token = signing.sign("{}").unwrap();
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let engine = base64::prelude::BASE64_URL_SAFE_NO_PAD;
+        let signature = base64::Engine::decode(&engine, signature).unwrap();
+        let key = Key::from_jwk(signing.public_jwk().unwrap().replace("alg", "x")).unwrap();
+        assert!(key.verify(RS256, signed.as_bytes(), &signature));
+        let other = key.with_algorithms([RS384]).unwrap();
+        assert!(!other.verify(RS256, signed.as_bytes(), &signature));
     }
 }

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{
-    Algorithm, Key, KeyError, KeyId, VerifyError,
-    json::{Value, parse_object},
-};
+use super::{Algorithm, Key, KeyError, KeyId, VerifyError};
+use crate::json::{Value, parse_object};
 
 /// The keys that may have signed a token. Immutable; clones share it.
 ///

@@ -34,20 +34,20 @@
 
 mod algorithm;
 mod claim_policy;
-mod claims;
 mod error;
-mod json;
 mod key;
 mod key_set;
 mod policy;
 mod signing;
 mod token;
 
+pub use crate::{
+    claims::{ClaimError, Claims},
+    json::{JsonError, Value},
+};
 pub use algorithm::Algorithm;
 pub use claim_policy::ClaimPolicy;
-pub use claims::Claims;
-pub use error::{ClaimError, JsonError, KeyError, VerifyError};
-pub use json::Value;
+pub use error::{KeyError, VerifyError};
 pub use key::{Key, KeyId};
 pub use key_set::KeySet;
 pub use policy::Policy;

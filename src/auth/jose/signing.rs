@@ -17,9 +17,9 @@ use serde::Serialize;
 
 use super::{
     Algorithm, Key, KeyError,
-    json::{Value, parse_object},
     key::{Curve, Jwk, Public, pem, secret_key},
 };
+use crate::json::{Value, parse_object};
 
 /// A key that signs, with one algorithm. Clones share it.
 ///

@@ -5,10 +5,8 @@ use std::fmt;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use memchr::memchr_iter;
 
-use super::{
-    Algorithm, ClaimError, Claims, Key, KeySet, Policy, VerifyError,
-    json::{Value, parse_object},
-};
+use super::{Algorithm, ClaimError, Claims, Key, KeySet, Policy, VerifyError};
+use crate::json::{Value, parse_object};
 
 /// Verifies a compact JWS (RFC 7515 section 7.1): one of the keys that it may mean has signed it, with an algorithm that the
 /// key is bound to and the policy allows.

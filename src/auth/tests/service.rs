@@ -76,7 +76,7 @@ impl Service<Request<&'static str>> for Picky {
         );
         let context: Option<&RequestContext> = request.extensions().get();
         let identity = context.and_then(RequestContext::identity);
-        let claims = identity.map(|identity| format!("{:?}", identity.claims().members()));
+        let claims = identity.map(|identity| identity.claims().as_json().to_owned());
         let names: Vec<_> = request.headers().keys().collect();
         let seen = format!(
             "{} {names:?} {}",
@@ -120,10 +120,7 @@ async fn send(
 async fn who_is_known_goes_on_and_nobody_else() {
     let layer = AuthenticateLayer::new(Says("a"));
     let (status, seen, _) = send(&layer, &[("a", "alice"), ("x", "1")]).await;
-    assert_eq!(
-        (status, &*seen),
-        (200, r#"{"sub": String("alice")} ["x"] body"#)
-    );
+    assert_eq!((status, &*seen), (200, r#"{"sub":"alice"} ["x"] body"#));
     for (headers, expected) in [
         (&[][..], 401),
         (&[("a", "bad")], 401),
@@ -142,7 +139,8 @@ async fn of_several_one_is_enough_or_all_are_needed() {
     let layers = || [Says("a").into(), Says("b").into()];
     let any = AuthenticateLayer::any_of(layers());
     let all = AuthenticateLayer::all_of(layers());
-    let cases: &[(&[(&'static str, &str)], u16, u16)] = &[
+    type Case = (&'static [(&'static str, &'static str)], u16, u16);
+    let cases: &[Case] = &[
         (&[], 401, 401),
         (&[("a", "x")], 200, 401),
         (&[("b", "x")], 200, 401),
@@ -160,7 +158,7 @@ async fn of_several_one_is_enough_or_all_are_needed() {
     assert_eq!(challenges, ["a", "b"]);
     let (_, seen, _) = send(&all, &[("a", "x"), ("b", "y")]).await;
     assert!(
-        seen.starts_with(r#"{"b": Object {"sub": String("y")}, "sub": String("x")} [] body"#),
+        seen.starts_with(r#"{"sub":"x","b":{"sub":"y"}} [] body"#),
         "{seen}"
     );
 }
@@ -176,18 +174,8 @@ async fn whoever_says_nothing_may_pass_as_nobody_but_not_with_a_lie() {
         (optional(), &[("a", "down")], 503, ""),
         (either.clone(), &[], 200, " [] body"),
         (either.clone(), &[("b", "bad")], 401, ""),
-        (
-            either,
-            &[("b", "x")],
-            200,
-            r#"{"sub": String("x")} [] body"#,
-        ),
-        (
-            both.clone(),
-            &[("b", "x")],
-            200,
-            r#"{"sub": String("x")} [] body"#,
-        ),
+        (either, &[("b", "x")], 200, r#"{"sub":"x"} [] body"#),
+        (both.clone(), &[("b", "x")], 200, r#"{"sub":"x"} [] body"#),
         (both, &[("b", "x"), ("a", "bad")], 401, ""),
     ] {
         let answer = send(&layer, headers).await;

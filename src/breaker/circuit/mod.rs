@@ -6,6 +6,7 @@
 mod count;
 mod moment;
 mod probes;
+mod row;
 mod settings;
 mod state;
 mod time;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use self::{
     moment::{End, ORIGIN, nanos},
     probes::{Probes, Verdict},
+    row::{Ended, Row},
     settings::Rules,
     state::Word,
     sync::Ordering::{AcqRel, Acquire, Relaxed},
@@ -40,8 +42,7 @@ pub(crate) struct Circuit {
     origin: Instant,
     /// A [`Word`]. Only who holds the lock changes more of it than the number of probes.
     word: sync::AtomicU64,
-    /// The generation, and how many calls have failed one after the other in it.
-    row: sync::AtomicU64,
+    row: Row,
     /// When a state that lasts for a time is over: of even and of odd generations, so that the next one's is written
     /// while the present one's is read.
     ends: [End; 2],
@@ -59,6 +60,20 @@ struct Locked {
     opened: u64,
     /// What was known when it opened.
     counts: Counts,
+}
+
+/// Where a success is entered, in case that it turns out to be none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    place: Place,
+    ended: Ended,
+}
+
+impl Entry {
+    const NONE: Self = Self {
+        place: Place::NONE,
+        ended: Ended::NOTHING,
+    };
 }
 
 /// Whether a call is let through.
@@ -100,7 +115,7 @@ impl Circuit {
             half_open_wait: nanos(sound.half_open_wait),
             origin: now,
             word: sync::AtomicU64::new(word.to_bits()),
-            row: sync::AtomicU64::new(0),
+            row: Row::new(),
             ends: [End::new(), End::new()],
             window: Window::new(sound.window, word.generation, ORIGIN),
             refused: sync::AtomicU64::new(0),
@@ -118,25 +133,29 @@ impl Circuit {
         self.admit_unless_closed(now)
     }
 
-    /// The call has ended. The place is for [`Circuit::amend`].
+    /// The call has ended. The entry is for [`Circuit::amend`].
     #[inline]
-    pub(crate) fn record(&self, ticket: Ticket, outcome: Outcome, now: Instant) -> Place {
+    pub(crate) fn record(&self, ticket: Ticket, outcome: Outcome, now: Instant) -> Entry {
         match ticket.state {
             CircuitState::Closed => self.count(ticket.generation, outcome, now),
             CircuitState::HalfOpen => {
                 self.hear(ticket.generation, now, |probes| probes.add(outcome));
-                Place::NONE
+                Entry::NONE
             }
-            _ => Place::NONE,
+            _ => Entry::NONE,
         }
     }
 
     /// A call that was recorded as a success has failed after all.
-    pub(crate) fn amend(&self, ticket: Ticket, place: Place, now: Instant) {
+    pub(crate) fn amend(&self, ticket: Ticket, entry: Entry, now: Instant) {
         match ticket.state {
             CircuitState::Closed if self.is_present(ticket) => {
-                self.window.amend(ticket.generation, place, self.at(now));
-                let is_row = self.add_to_row(ticket.generation, true);
+                self.window
+                    .amend(ticket.generation, entry.place, self.at(now));
+                let is_row = self
+                    .rules
+                    .consecutive
+                    .is_some_and(|limit| self.row.undo(ticket.generation, entry.ended) >= limit);
                 self.judge(ticket.generation, is_row, now);
             }
             CircuitState::HalfOpen => self.hear(ticket.generation, now, Probes::fail),
@@ -226,36 +245,20 @@ impl Circuit {
         Admission::Refused(retry_after)
     }
 
-    fn count(&self, generation: u32, outcome: Outcome, now: Instant) -> Place {
+    fn count(&self, generation: u32, outcome: Outcome, now: Instant) -> Entry {
         if self.word().generation != generation {
-            return Place::NONE;
+            return Entry::NONE;
         }
         let place = self.window.record(generation, outcome, || self.at(now));
-        let is_row = self.add_to_row(generation, outcome.failed);
+        let (ended, is_row) = match self.rules.consecutive {
+            None => (Ended::NOTHING, false),
+            Some(limit) if outcome.failed => (Ended::NOTHING, self.row.fail(generation) >= limit),
+            Some(_) => (self.row.succeed(generation), false),
+        };
         if !outcome.is_good() {
             self.judge(generation, is_row, now);
         }
-        place
-    }
-
-    /// Whether so many calls have failed in a row that it opens.
-    fn add_to_row(&self, generation: u32, failed: bool) -> bool {
-        let Some(limit) = self.rules.consecutive else {
-            return false;
-        };
-        let mut bits = self.row.load(Acquire);
-        loop {
-            let (of, row) = ((bits >> 32) as u32, bits as u32);
-            if of != generation || (!failed && row == 0) {
-                return false;
-            }
-            let row = if failed { row.saturating_add(1) } else { 0 };
-            let next = u64::from(of) << 32 | u64::from(row);
-            match self.row.compare_exchange(bits, next, AcqRel, Acquire) {
-                Ok(_) => return row >= limit,
-                Err(now) => bits = now,
-            }
-        }
+        Entry { place, ended }
     }
 
     /// Opens the circuit if what was just entered is enough for it. Whoever enters the last of several outcomes sees all
@@ -321,7 +324,7 @@ impl Circuit {
         locked.open_for = None;
         let generation = self.word().generation.wrapping_add(1);
         self.window.clear(generation);
-        self.row.swap(u64::from(generation) << 32, AcqRel);
+        self.row.clear(generation);
         self.enter(CircuitState::Closed, 0);
     }
 

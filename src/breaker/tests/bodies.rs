@@ -101,6 +101,36 @@ async fn a_backend_that_breaks_every_body_opens_it() {
     assert_eq!(layer.handle().state(), CircuitState::Open);
 }
 
+/// A good head ends a row only if a good body comes after it.
+#[tokio::test(start_paused = true)]
+async fn bodies_that_break_are_a_row() {
+    let layer = || small().failure_rate(None).consecutive_failures(3);
+    for rest in [Rest::Break, Rest::Panic] {
+        let layer = layer();
+        for calls in 1..=3 {
+            assert_eq!(layer.handle().state(), CircuitState::Closed, "{calls}");
+            read(answer(&layer, rest).await).await;
+        }
+        assert_eq!(layer.handle().state(), CircuitState::Open);
+    }
+    let layer = layer();
+    for _ in 0..3 {
+        for rest in [Rest::Break, Rest::Break, Rest::End] {
+            read(answer(&layer, rest).await).await;
+        }
+    }
+    assert_eq!(layer.handle().state(), CircuitState::Closed);
+    // One that is still under way was well when the others broke.
+    let endless = answer(&layer, Rest::Never).await;
+    read(answer(&layer, Rest::Break).await).await;
+    read(answer(&layer, Rest::Break).await).await;
+    let other = answer(&layer, Rest::Never).await;
+    let last = answer(&layer, Rest::Break).await;
+    read(last).await;
+    assert_eq!(layer.handle().state(), CircuitState::Closed);
+    drop((endless, other));
+}
+
 async fn half_open(layer: &CircuitBreakerLayer) {
     let service = layer.layer(Backend::default());
     for _ in 0..10 {

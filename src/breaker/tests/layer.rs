@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::join_all};
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower::{
     Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, load_shed, service_fn,
@@ -297,7 +297,27 @@ async fn results_are_what_they_are_by_default() {
             Ok(response)
         }
     };
+    let grpc = |said: &'static str| {
+        move || -> Result {
+            let mut response = Response::new(Body::empty());
+            let said = HeaderValue::from_static(said);
+            response.headers_mut().insert("grpc-status", said);
+            Ok(response)
+        }
+    };
     let cases: Vec<(Box<dyn Fn() -> Result>, Verdict)> = vec![
+        (Box::new(grpc("0")), Verdict::Success),
+        (Box::new(grpc("1")), Verdict::Success),
+        (Box::new(grpc("2")), Verdict::Failure),
+        (Box::new(grpc("3")), Verdict::Success),
+        (Box::new(grpc("4")), Verdict::Failure),
+        (Box::new(grpc("5")), Verdict::Success),
+        (Box::new(grpc("8")), Verdict::Success),
+        (Box::new(grpc("12")), Verdict::Success),
+        (Box::new(grpc("13")), Verdict::Failure),
+        (Box::new(grpc("14")), Verdict::Failure),
+        (Box::new(grpc("15")), Verdict::Failure),
+        (Box::new(grpc("16")), Verdict::Success),
         (Box::new(status(200)), Verdict::Success),
         (Box::new(status(101)), Verdict::Success),
         (Box::new(status(404)), Verdict::Success),

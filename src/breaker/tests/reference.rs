@@ -15,6 +15,9 @@ pub(super) struct Reference {
     /// Of the window, or half-open; each with the number of its call and its part of the time.
     outcomes: VecDeque<(u64, i64, Outcome)>,
     row: u32,
+    /// The last success that has ended a row, and the row, while there was no other success.
+    undone: Option<(u64, u32)>,
+    successes: u64,
     newest: i64,
     next: u64,
     /// The part of the time of each number.
@@ -37,6 +40,8 @@ impl Reference {
             changes: 0,
             outcomes: VecDeque::new(),
             row: 0,
+            undone: None,
+            successes: 0,
             newest: 0,
             next: 0,
             parts: Vec::new(),
@@ -89,15 +94,28 @@ impl Reference {
     }
 
     /// The number is for [`Reference::amend`]; there is none while only good calls are known and the window is full.
-    pub(super) fn record(&mut self, ticket: Ticket, outcome: Outcome, now: i64) -> Option<u64> {
+    /// So is the other one.
+    pub(super) fn record(
+        &mut self,
+        ticket: Ticket,
+        outcome: Outcome,
+        now: i64,
+    ) -> (Option<u64>, u64) {
+        self.successes += 1;
+        let success = self.successes;
         match ticket.0 {
             CircuitState::Closed | CircuitState::HalfOpen if ticket.1 == self.changes => {}
-            _ => return None,
+            _ => return (None, success),
         }
         let is_closed = self.state == CircuitState::Closed;
         let counts = self.counts(now);
         let is_good = !outcome.failed && !outcome.slow;
-        self.row = if outcome.failed { self.row + 1 } else { 0 };
+        if outcome.failed {
+            self.row += 1;
+        } else {
+            self.undone = (self.row > 0).then_some((success, self.row));
+            self.row = 0;
+        }
         let all = self.size().map(|size| size as u64);
         let good = Counts {
             calls: all.unwrap_or(0),
@@ -113,15 +131,23 @@ impl Reference {
         } else if !is_good {
             self.judge(now);
         }
-        number
+        (number, success)
     }
 
-    pub(super) fn amend(&mut self, ticket: Ticket, number: Option<u64>, now: i64) {
+    pub(super) fn amend(
+        &mut self,
+        ticket: Ticket,
+        (number, success): (Option<u64>, u64),
+        now: i64,
+    ) {
         if ticket.1 != self.changes {
             return;
         }
         match ticket.0 {
             CircuitState::Closed => {
+                if let Some((_, row)) = self.undone.filter(|undone| undone.0 == success) {
+                    self.row += row;
+                }
                 self.row += 1;
                 self.counts(now);
                 // Those of one part of the time are all alike.
@@ -304,6 +330,7 @@ impl Reference {
         self.enter(CircuitState::Closed);
         self.outcomes.clear();
         self.row = 0;
+        self.undone = None;
         self.open_for = None;
     }
 

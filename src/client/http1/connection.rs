@@ -21,8 +21,9 @@ use super::{
 };
 use crate::{
     body::Body,
-    client::{Outgoing, io::Io, timer::Timer, watch::Watch},
+    client::{Outgoing, io::Io, watch::Watch},
     error::{Error, ErrorKind},
+    timer::Timer,
 };
 
 /// The room that a read begins with, and the most that it may get. A large body in few reads saves a quarter of the

@@ -1,11 +1,12 @@
 use std::{convert::Infallible, time::Duration};
 
 use futures_util::StreamExt;
+use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use tower::{Layer, ServiceExt, service_fn};
 
 use super::*;
-use crate::{context::RequestContext, error::Rejection};
+use crate::{clock, context::RequestContext, error::Rejection};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -72,6 +72,7 @@ impl Upstream {
             Target::Discover(source) => (&[][..], Some(source.clone())),
             Target::Service(_) => (&[][..], None),
         };
+        mistakes.extend(source.iter().flat_map(|source| source.mistakes()));
         if source.is_none() && wanted.is_empty() {
             mistakes.push("it has no endpoint; name at least one URL".to_owned());
         }

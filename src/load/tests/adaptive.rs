@@ -19,6 +19,8 @@ use crate::{
 enum Fares {
     /// This status after 10 ms.
     Answers(u16),
+    /// 200 with this gRPC status.
+    Says(u16),
     /// An answer of an inner layer of the crate.
     Rejects(ErrorKind),
     Fails(ErrorKind),
@@ -40,6 +42,9 @@ async fn after(adaptive: Adaptive, fares: Fares) -> (u32, Option<Duration>) {
         match fares {
             Fares::Answers(status) => {
                 *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            }
+            Fares::Says(grpc) => {
+                response.headers_mut().insert("grpc-status", grpc.into());
             }
             Fares::Rejects(kind) => response = Error::new(kind).into_response(),
             Fares::Fails(kind) => return Err(Box::new(Error::new(kind)) as BoxError),
@@ -81,6 +86,10 @@ async fn each_end_says_what_it_says() {
         (Fares::Answers(502), 20, false),
         (Fares::Answers(503), 10, false),
         (Fares::Answers(504), 10, false),
+        (Fares::Says(0), 21, true),
+        (Fares::Says(4), 10, false),
+        (Fares::Says(5), 20, false),
+        (Fares::Says(14), 10, false),
         (Fares::Rejects(Timeout), 10, false),
         (Fares::Rejects(Saturated), 20, false),
         (Fares::Rejects(CircuitOpen), 20, false),

@@ -43,7 +43,8 @@ async fn retry_after_is_waited_for_if_there_is_time() {
         ("2", Some(3_000), Some(2_000)),
         ("2", Some(2_000), None),
         ("2", Some(1_000), None),
-        ("Fri, 31 Dec 1999 23:59:59 GMT", None, None),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", None, Some(0)),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None, None),
         ("soon", None, None),
     ] {
         for status in [429, 503] {

@@ -12,6 +12,16 @@ fn named(weights: &[u32]) -> WeightedSplit {
     WeightedSplit::new(targets).unwrap()
 }
 
+impl WeightedSplit {
+    fn of(&self, key: &[u8]) -> usize {
+        self.pick(key, |_| true).unwrap()
+    }
+
+    fn draw(&self, random: u64) -> usize {
+        self.pick_random(random, |_| true).unwrap()
+    }
+}
+
 /// Pearson's chi-square of picks against weights.
 fn chi_square(weights: &[u32], picks: impl Iterator<Item = usize>) -> f64 {
     let mut counts = vec![0_u32; weights.len()];
@@ -44,13 +54,13 @@ fn shares_follow_the_weights() {
     for weights in tables {
         let split = named(weights);
         // With at most 5 degrees of freedom, 20.5 is passed once in a thousand.
-        let users = (0..40_000).map(|n| split.pick(format!("user-{n}").as_bytes()));
+        let users = (0..40_000).map(|n| split.of(format!("user-{n}").as_bytes()));
         let chi = chi_square(weights, users);
         assert!(chi < 20.5, "names: {chi} for {weights:?}");
-        let numbers = (0..40_000_u32).map(|n| split.pick(&n.to_be_bytes()));
+        let numbers = (0..40_000_u32).map(|n| split.of(&n.to_be_bytes()));
         let chi = chi_square(weights, numbers);
         assert!(chi < 20.5, "numbers: {chi} for {weights:?}");
-        let chi = chi_square(weights, random(40_000).map(|r| split.pick_random(r)));
+        let chi = chi_square(weights, random(40_000).map(|r| split.draw(r)));
         assert!(chi < 20.5, "random: {chi} for {weights:?}");
     }
 }
@@ -60,9 +70,7 @@ fn no_more_keys_move_than_have_to() {
     let (before, after) = (named(&[90, 10]), named(&[80, 20]));
     let keys = 40_000_u32;
     let moved = (0..keys).map(u32::to_be_bytes);
-    let moved = moved
-        .filter(|key| before.pick(key) != after.pick(key))
-        .count();
+    let moved = moved.filter(|key| before.of(key) != after.of(key)).count();
     // The canary's share grows by a tenth.
     assert!((3_700..=4_300).contains(&moved), "{moved}");
 }
@@ -76,7 +84,7 @@ fn the_pick_never_changes() {
         b"17",
     ];
     assert_eq!(
-        keys.map(|key| split.pick(key)),
+        keys.map(|key| split.of(key)),
         [1, 3, 3, 0, 0, 3, 1, 0, 0, 3, 1, 3]
     );
     assert_eq!(hash(b"user-1"), 0xC499_B5F8_A721_DF58);
@@ -91,7 +99,28 @@ fn random_picks_cover_the_edges() {
         (u64::MAX / 2 + 1, 2),
         (u64::MAX, 2),
     ] {
-        assert_eq!(split.pick_random(random), index, "{random}");
+        assert_eq!(split.draw(random), index, "{random}");
+    }
+}
+
+/// What a target that is not there would have had goes to the others by weight, and all else stays where it is.
+#[test]
+fn those_that_are_there_share_what_another_one_had() {
+    let weights = [50, 30, 0, 20];
+    let split = named(&weights);
+    let is_there = |index| index != 1;
+    let keys = (0..40_000_u32).map(u32::to_be_bytes);
+    let moved = keys.clone().map(|key| {
+        let (before, after) = (split.of(&key), split.pick(&key, is_there).unwrap());
+        assert!(before == after || before == 1);
+        after
+    });
+    assert!(chi_square(&[50, 0, 0, 20], moved) < 20.5);
+    let drawn = random(40_000).map(|random| split.pick_random(random, is_there).unwrap());
+    assert!(chi_square(&[50, 0, 0, 20], drawn) < 20.5);
+    for nobody in [|_| false, |index| index == 2] {
+        assert_eq!(split.pick(b"a", nobody), None);
+        assert_eq!(split.pick_random(u64::MAX, nobody), None);
     }
 }
 
@@ -127,15 +156,15 @@ proptest! {
         let which = which.index(weights.len());
         let mut raised = weights.clone();
         raised[which] = raised[which].saturating_add(by);
-        let (before, after) = (named(&weights).pick(&key), named(&raised).pick(&key));
+        let (before, after) = (named(&weights).of(&key), named(&raised).of(&key));
         prop_assert!(after == before || after == which);
     }
 
     #[test]
     fn a_target_without_weight_takes_nothing(weights in weights(), key: Vec<u8>, random: u64) {
         let split = named(&weights);
-        prop_assert!(weights[split.pick(&key)] > 0);
-        prop_assert!(weights[split.pick_random(random)] > 0);
+        prop_assert!(weights[split.of(&key)] > 0);
+        prop_assert!(weights[split.draw(random)] > 0);
     }
 
     #[test]
@@ -145,7 +174,7 @@ proptest! {
         backward.reverse();
         let name = |targets: &[(String, u32)]| {
             let split = WeightedSplit::new(targets.to_vec()).unwrap();
-            targets[split.pick(&key)].0.clone()
+            targets[split.of(&key)].0.clone()
         };
         prop_assert_eq!(name(&forward), name(&backward));
     }

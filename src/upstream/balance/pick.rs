@@ -58,7 +58,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) random: u64,
     /// How many were picked before.
     pub(crate) turn: usize,
-    pub(crate) key: Option<&'a [u8]>,
+    /// The request's key, hashed.
+    pub(crate) key: Option<u64>,
     /// Those that are not to be picked, if there is another one.
     pub(crate) skip: &'a dyn Fn(usize) -> bool,
 }
@@ -162,10 +163,9 @@ impl Picker {
     }
 
     /// The key's first endpoint that has room.
-    fn by_key(&self, field: &impl Field, key: &[u8], bound: f64, ask: &Ask<'_>) -> usize {
+    fn by_key(&self, field: &impl Field, key: u64, bound: f64, ask: &Ask<'_>) -> usize {
         let count = field.count();
         let seen = |at: usize| field.seen(at);
-        let key = rendezvous::hash(key);
         let (mut in_flight, mut weight) = (0_u64, 0_u64);
         if bound.is_finite() {
             for at in 0..count {

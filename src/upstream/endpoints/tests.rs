@@ -3,7 +3,10 @@ use std::collections::BTreeMap;
 use tokio::time::advance;
 
 use super::*;
-use crate::client::{ClientConfig, Resolver};
+use crate::{
+    client::{ClientConfig, Resolver},
+    upstream::{Endpoint, endpoint::Health},
+};
 
 fn endpoints(choice: Choice, urls: &[(&str, u32)]) -> Endpoints {
     let factory = Factory {
@@ -366,6 +369,82 @@ async fn a_ramp_without_end_is_one() {
     };
     let all = endpoints(choice, &THREE[..2]);
     all.set(&list(&THREE)).unwrap();
+    let new = picks(&all, 3000)["http://c"];
+    assert!((50..200).contains(&new), "{new}");
+}
+
+/// When everything fails, who may not eject any more does not wait for those who could.
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_can_eject_nobody_takes_no_lock() {
+    let all = Arc::new(endpoints(ejecting(OutlierEjection::new()), &THREE));
+    fail(&all, "http://a", 5);
+    let b = find(&all, "http://b");
+    let locked = all.members.lock().unwrap();
+    let (told, done) = std::sync::mpsc::channel();
+    let other = all.clone();
+    let _worker = std::thread::spawn(move || {
+        (0..9).for_each(|_| other.enter(&b, Outcome::Bad));
+        let _ = told.send(());
+    });
+    let in_time = done.recv_timeout(Duration::from_secs(5));
+    drop(locked);
+    assert!(in_time.is_ok());
+    advance(Duration::from_secs(30)).await;
+    fail(&all, "http://b", 1);
+    assert_eq!(names(&all), ["http://a", "http://c"], "its turn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_endpoints_each_is_known_again() {
+    let urls: Vec<String> = (0..5_000).map(|at| format!("http://host-{at}")).collect();
+    let mut wanted: Vec<Endpoint> = urls.iter().map(Endpoint::from).collect();
+    let all = endpoints(Choice::default(), &THREE);
+    let ids = |all: &Endpoints| all.all().iter().map(|live| live.id).collect::<Vec<_>>();
+    all.set(&wanted).unwrap();
+    let mut before = ids(&all);
+    wanted.reverse();
+    all.set(&wanted).unwrap();
+    before.reverse();
+    assert_eq!(ids(&all), before);
+    wanted.push(wanted[7].clone());
+    assert_eq!(all.set(&wanted).unwrap_err().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_comes_back_in_its_own_time() {
+    let all = endpoints(ejecting(OutlierEjection::new().max_ejected(1.0)), &THREE);
+    fail(&all, "http://a", 5);
+    advance(Duration::from_secs(10)).await;
+    fail(&all, "http://b", 5);
+    assert_eq!(names(&all), ["http://c"]);
+    advance(Duration::from_secs(20)).await;
+    assert_eq!(names(&all), ["http://a", "http://c"]);
+    advance(Duration::from_secs(10)).await;
+    assert_eq!(names(&all).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_comes_back_begins_anew() {
+    let all = endpoints(ejecting(OutlierEjection::new()), &THREE);
+    fail(&all, "http://a", 4);
+    let a = find(&all, "http://a");
+    all.set_health(&a, Health::Unhealthy);
+    all.set_health(&a, Health::Healthy);
+    fail(&all, "http://a", 4);
+    assert_eq!(names(&all).len(), 3, "what was before is forgotten");
+    fail(&all, "http://a", 1);
+    assert_eq!(names(&all).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ramp_goes_on_whatever_else_changes() {
+    let choice = Choice {
+        slow_start: Some(Duration::from_secs(100)),
+        ..round_robin()
+    };
+    let all = endpoints(choice, &THREE[..2]);
+    all.set(&list(&THREE)).unwrap();
+    all.set_health(&find(&all, "http://a"), Health::Healthy);
     let new = picks(&all, 3000)["http://c"];
     assert!((50..200).contains(&new), "{new}");
 }

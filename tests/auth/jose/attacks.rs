@@ -283,6 +283,10 @@ fn what_the_policy_does_not_want() {
         let outcome = with(&token, &keys, &policy);
         assert_eq!(outcome.is_ok(), is_accepted, "{typ}");
     }
+    // The prefix is left out only where no other slash is (RFC 7515 section 4.1.9).
+    let prefixed = token(r#"{"alg":"HS256","typ":"application/a/b"}"#);
+    assert!(with(&prefixed, &keys, &Policy::new().types(["a/b"])).is_err());
+    assert!(with(&prefixed, &keys, &Policy::new().types(["application/a/b"])).is_ok());
     assert_eq!(
         with(&hs256, &keys, &policy).unwrap_err(),
         VerifyError::Type(None)

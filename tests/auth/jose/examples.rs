@@ -111,6 +111,14 @@ fn rfc_8037() {
     let verified = verify(token, &KeySet::new([key.clone()]).unwrap()).unwrap();
     assert_eq!(verified.payload(), b"Example of Ed25519 signing");
 
+    // RFC 9864 calls the algorithm by its curve.
+    let named = format!(r#"{{"kty":"OKP","crv":"Ed25519","alg":"Ed25519","x":"{x}"}}"#);
+    let named = Key::from_jwk(named).unwrap();
+    assert_eq!(
+        named.algorithms().collect::<Vec<_>>(),
+        ["Ed25519".parse().unwrap()]
+    );
+
     let private = format!(r#"{{"kty":"OKP","crv":"Ed25519","d":"{d}","x":"{x}"}}"#);
     let signing = SigningKey::from_jwk(private).unwrap();
     assert_eq!(signing.key().id(), key.id());

@@ -206,7 +206,7 @@ fn what_was_tried_is_not_tried_again_while_there_is_another() {
                 let ask = Ask {
                     random: random::next_u64(),
                     turn,
-                    key: Some(b"k"),
+                    key: Some(rendezvous::hash(b"k")),
                     skip: &|at| tried.contains(&at),
                 };
                 picker.pick(&field, &ask).unwrap()
@@ -298,7 +298,7 @@ fn a_full_one_comes_after_those_that_were_tried() {
             let ask = Ask {
                 random: random::next_u64(),
                 turn,
-                key: Some(b"k"),
+                key: Some(rendezvous::hash(b"k")),
                 skip: &|at| at == 0,
             };
             assert_eq!(picker.pick(&field, &ask), Some(0), "{balance:?}");
@@ -310,7 +310,7 @@ fn by_key(balance: &Balance, field: &Endpoints, key: &str) -> usize {
     let ask = Ask {
         random: random::next_u64() | 1 << 60,
         turn: 0,
-        key: Some(key.as_bytes()),
+        key: Some(rendezvous::hash(key.as_bytes())),
         skip: &|_| false,
     };
     picker(balance, field).pick(field, &ask).unwrap()

@@ -1,13 +1,13 @@
 //! One pass over the text.
 
 use super::{Content, Kind, Node};
-use crate::auth::jose::JsonError;
+use crate::json::JsonError;
 
 /// Arrays and objects within each other.
 pub(super) const MAX_DEPTH: usize = 32;
 
 /// Up to so many members are compared with each other; more are sorted.
-const FEW: usize = 16;
+const FEW: usize = 32;
 
 /// One value, with white space around it at most.
 pub(super) fn parse(text: &str) -> Result<Node, JsonError> {
@@ -108,12 +108,16 @@ impl Parser<'_> {
 
     fn refuse_duplicates(&self, members: &[(Content, Node)]) -> Result<(), JsonError> {
         let twice = if members.len() <= FEW {
+            // Most names differ in what is cheap to look at, and are not compared.
+            let mut seen = 0_u64;
             let mut names = members.iter().enumerate();
             names.find_map(|(index, (name, _))| {
                 let name = name.get(self.text);
+                let bit = 1 << (rough(name) % 64);
+                let may_be_twice = seen & bit != 0;
+                seen |= bit;
                 let mut before = members.iter().take(index);
-                before
-                    .any(|(other, _)| other.get(self.text) == name)
+                (may_be_twice && before.any(|(other, _)| other.get(self.text) == name))
                     .then_some(name)
             })
         } else {
@@ -147,7 +151,7 @@ impl Parser<'_> {
                     content.push(character);
                     from = self.at;
                 }
-                Some(0x20..) => self.at += 1,
+                Some(0x20..) => self.at += self.plain(),
                 _ => return Err(self.wrong()),
             }
         }
@@ -160,6 +164,13 @@ impl Parser<'_> {
                 Content::Unescaped(content.into())
             }
         })
+    }
+
+    /// How far a string goes on without anything special.
+    fn plain(&self) -> usize {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1F);
+        rest.iter().position(special).unwrap_or(rest.len())
     }
 
     /// What is behind a backslash.
@@ -267,4 +278,11 @@ impl Parser<'_> {
     fn wrong(&self) -> JsonError {
         JsonError::Syntax(self.at)
     }
+}
+
+/// The same for the same name, and often different for others.
+fn rough(name: &str) -> usize {
+    let bytes = name.as_bytes();
+    let end = |byte: Option<&u8>| byte.map_or(0, |byte| usize::from(*byte));
+    bytes.len() * 7 + end(bytes.first()) + end(bytes.last()) * 3
 }

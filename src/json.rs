@@ -4,12 +4,32 @@ mod parser;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
-use super::JsonError;
 use parser::parse;
 
-/// A JSON value within claims. Cheap to copy.
+/// Why JSON is refused: it is not JSON, or could be read in two ways.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JsonError {
+    /// Not UTF-8.
+    #[error("not UTF-8")]
+    Utf8,
+    /// Not JSON (RFC 8259), a byte order mark and what follows behind the value included.
+    #[error("not JSON at byte {0}")]
+    Syntax(usize),
+    /// A member is there twice, in whatever object.
+    #[error("the member {0:?} is there twice")]
+    Duplicate(Box<str>),
+    /// Arrays and objects within each other, more than 32 deep.
+    #[error("nested more than {0} deep")]
+    Depth(usize),
+    /// JSON, but no object.
+    #[error("not an object")]
+    NotAnObject,
+}
+
+/// A value in the JSON of [`Claims`](crate::Claims). Cheap to copy.
 ///
 /// Its `Debug` is its JSON.
 #[derive(Clone, Copy)]
@@ -20,7 +40,7 @@ pub struct Value<'a> {
 
 impl<'a> Value<'a> {
     /// `node` is what `text` was parsed to.
-    pub(super) fn new(text: &'a str, node: &'a Node) -> Self {
+    pub(crate) fn new(text: &'a str, node: &'a Node) -> Self {
         Self { text, node }
     }
 
@@ -69,7 +89,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// As it is in the token: a number has all its digits.
+    /// As it was written: a number has all its digits.
     #[must_use]
     pub fn json(self) -> &'a str {
         slice(self.text, self.node.start, self.node.end)
@@ -77,27 +97,27 @@ impl<'a> Value<'a> {
 
     /// As text for people: a string is its content, everything else its JSON.
     #[must_use]
-    pub fn text(self) -> Cow<'a, str> {
-        Cow::Borrowed(self.as_str().unwrap_or(self.json()))
+    pub fn text(self) -> &'a str {
+        self.as_str().unwrap_or(self.json())
     }
 
-    pub(super) fn is_null(self) -> bool {
+    pub(crate) fn is_null(self) -> bool {
         matches!(self.node.kind, Kind::Null)
     }
 
     /// The digits, if it is a number.
-    pub(super) fn number(self) -> Option<&'a str> {
+    pub(crate) fn number(self) -> Option<&'a str> {
         matches!(self.node.kind, Kind::Number).then(|| self.json())
     }
 
     /// The member of exactly this name.
-    pub(super) fn member(self, name: &str) -> Option<Value<'a>> {
+    pub(crate) fn member(self, name: &str) -> Option<Value<'a>> {
         let (_, value) = self.members()?.find(|(other, _)| *other == name)?;
         Some(value)
     }
 
     /// By a path with dots, of which the names may have some too: the longest name that fits is taken.
-    pub(super) fn find(self, path: &str) -> Option<Value<'a>> {
+    pub(crate) fn find(self, path: &str) -> Option<Value<'a>> {
         self.member(path).or_else(|| {
             let mut dots = path.rmatch_indices('.');
             dots.find_map(|(dot, _)| self.member(path.get(..dot)?)?.find(path.get(dot + 1..)?))
@@ -113,10 +133,21 @@ impl fmt::Debug for Value<'_> {
 
 /// A value, by where it is in the text.
 #[derive(Clone)]
-pub(super) struct Node {
+pub(crate) struct Node {
     start: usize,
     end: usize,
     kind: Kind,
+}
+
+impl Node {
+    /// That of `{}`.
+    pub(crate) fn empty() -> Self {
+        Self {
+            start: 0,
+            end: 2,
+            kind: Kind::Object(Vec::new()),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -153,7 +184,7 @@ fn slice(text: &str, start: usize, end: usize) -> &str {
 }
 
 /// An object and nothing else.
-pub(super) fn parse_object(bytes: &[u8]) -> Result<(&str, Node), JsonError> {
+pub(crate) fn parse_object(bytes: &[u8]) -> Result<(&str, Node), JsonError> {
     let text = str::from_utf8(bytes).map_err(|_| JsonError::Utf8)?;
     let node = parse(text)?;
     match node.kind {
