@@ -35,8 +35,6 @@ mod source;
 
 pub use fixed::FixedKeys;
 pub use jwks::{Jwks, JwksStatus};
-#[allow(unused_imports, reason = "its users are on their way")]
-pub(super) use source::AnyKeySource;
 pub use source::KeySource;
 
 #[cfg(test)]

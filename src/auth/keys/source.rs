@@ -1,7 +1,5 @@
 //! How keys are asked for.
 
-use std::pin::Pin;
-
 use crate::{
     auth::jose::{KeyId, KeySet},
     error::BoxError,
@@ -75,37 +73,5 @@ where
 {
     fn current(&self) -> Option<KeySet> {
         self()
-    }
-}
-
-type Newer<'a> = Pin<Box<dyn Future<Output = Result<KeySet, BoxError>> + Send + 'a>>;
-
-/// The same, whatever its type.
-#[allow(dead_code, reason = "its users are on their way")]
-pub(in crate::auth) trait AnyKeySource: Send + Sync {
-    fn keys(&self) -> Option<KeySet>;
-
-    fn newer<'a>(&'a self, unknown_kid: Option<&'a str>) -> Newer<'a>;
-
-    fn has(&self, key: &KeyId) -> bool;
-
-    fn wrong(&self) -> Vec<String>;
-}
-
-impl<S: KeySource> AnyKeySource for S {
-    fn keys(&self) -> Option<KeySet> {
-        self.current()
-    }
-
-    fn newer<'a>(&'a self, unknown_kid: Option<&'a str>) -> Newer<'a> {
-        Box::pin(self.refresh(unknown_kid))
-    }
-
-    fn has(&self, key: &KeyId) -> bool {
-        self.contains(key)
-    }
-
-    fn wrong(&self) -> Vec<String> {
-        self.mistakes()
     }
 }
