@@ -145,3 +145,21 @@ impl fmt::Debug for Asked {
         write!(f, "{url:?}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn to_wait_for_a_turn_takes_of_the_same_time() {
+        let mut asked = Asked::at("https://id.example/".to_owned(), 1_000);
+        asked.limit(1);
+        let _other = asked.live.permits.acquire().await.unwrap();
+        let start = tokio::time::Instant::now();
+        let answer = asked
+            .send(Method::GET, HeaderMap::new(), Bytes::new())
+            .await;
+        assert!(answer.is_err());
+        assert_eq!(start.elapsed(), Duration::from_secs(2));
+    }
+}

@@ -98,7 +98,8 @@ impl Jwks {
         }
     }
 
-    /// How long a load may take, above 0, discovery included; so long a request waits at most. Default: 5 s.
+    /// How long a load may take, above 0, discovery included. A request waits for two loads at most: one that is under way when it
+    /// comes may be too early to know a new key. Default: 5 s.
     pub fn timeout(self, time: Duration) -> Self {
         self.set(|this| this.calls.timeout = time)
     }

@@ -164,6 +164,12 @@ impl Live {
 
     fn end(&self, loaded: Result<Loaded, String>) {
         let (now, random) = (clock::now(), random::next_u64());
+        let loaded = loaded.map_err(|error| shown(&error));
+        // Not under the lock: whoever listens may want to know the status.
+        #[cfg(feature = "tracing")]
+        if let Err(error) = &loaded {
+            tracing::warn!(target: "tower_gateway::keys", source = %self.place, error, "no keys were loaded");
+        }
         let mut core = self.core();
         match loaded {
             Ok(Loaded { keys, fresh_for }) => {
@@ -175,9 +181,6 @@ impl Live {
                 self.view.store(Some(Arc::new(View { keys, until })));
             }
             Err(error) => {
-                let error: String = error.chars().take(MAX_ERROR).collect();
-                #[cfg(feature = "tracing")]
-                tracing::warn!(target: "tower_gateway::keys", source = %self.place, error, "no keys were loaded");
                 core.schedule.failed(now, random);
                 core.last_error = Some(error);
             }
@@ -198,6 +201,14 @@ impl Live {
             last_error: core.last_error.clone(),
         }
     }
+}
+
+/// On one line, and not too long.
+fn shown(error: &str) -> String {
+    let chars = error.chars().take(MAX_ERROR);
+    chars
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect()
 }
 
 fn has(keys: &KeySet, kid: &str) -> bool {
