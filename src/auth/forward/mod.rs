@@ -80,7 +80,8 @@ impl ForwardAuthLayer {
     }
 
     /// The fields of the service's answer that go on with the request. What a client sends under these names, or their aliases with `_`,
-    /// never does, also if the service sends none. Default: none.
+    /// never does, also if the service sends none; a gateway removes it at the door, on all its routes, but for names that are among the
+    /// [`request_headers`](Self::request_headers). Default: none.
     pub fn response_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.edit(|settings| settings.response_headers = names.into_iter().collect())
     }
@@ -139,6 +140,14 @@ impl Authenticator for ForwardAuthLayer {
         for name in &self.0.response_headers {
             field::remove(&mut head.headers, name);
         }
+    }
+
+    /// What the service is to see of the client's has to get past the door.
+    fn owned_headers(&self) -> Vec<HeaderName> {
+        let settings = &*self.0;
+        let names = settings.response_headers.iter();
+        let own = names.filter(|name| !settings.request_headers.contains(name));
+        own.cloned().collect()
     }
 
     fn mistakes(&self) -> Vec<String> {
