@@ -83,6 +83,8 @@ mod service;
 mod sticky;
 mod template;
 mod timer;
+#[cfg(feature = "tls")]
+mod tls;
 
 #[cfg(feature = "auth")]
 pub mod auth;

@@ -25,6 +25,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("sticky", 0),
     ("template", 0),
     ("timer", 0),
+    ("tls", 0),
     ("client", 1),
     ("mirror", 2),
     ("deadline", 2),
