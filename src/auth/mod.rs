@@ -18,6 +18,8 @@ pub use denied::Denied;
 pub use identity_headers::{
     IdentityHeaders, IdentityHeadersFuture, IdentityHeadersLayer, InternalToken,
 };
+#[cfg(feature = "redis")]
+pub use jwt::RedisRevocation;
 pub use jwt::{Issuer, JwtLayer, Revocation, RevocationList};
 pub use keys::{KeySource, KeysError};
 pub use service::{Authenticate, AuthenticateFuture, AuthenticateLayer};

@@ -27,6 +27,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("timer", 0),
     ("tls", 0),
     ("client", 1),
+    ("redis", 1),
     ("mirror", 2),
     ("deadline", 2),
     ("load", 2),

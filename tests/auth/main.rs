@@ -9,6 +9,8 @@
 
 mod gateway;
 mod jwt;
+#[cfg(feature = "redis")]
+mod redis;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
 mod support;
