@@ -256,6 +256,56 @@ async fn who_leaves_disturbs_nobody() {
 }
 
 #[tokio::test]
+async fn who_finds_it_dead_tells_all_others() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.address()).await;
+    let time = Duration::from_millis(50);
+    let patient = redis(proxy.url())
+        .stall_timeout(time)
+        .reconnect_delay(LONG, LONG);
+    let hasty = RedisRevocation::new(patient.clone().timeout(time));
+    let patient = RedisRevocation::new(patient);
+    patient.restore("1").await.unwrap();
+    proxy.block(true);
+    let (begun, mut waiting) = (Instant::now(), Box::pin(patient.restore("1")));
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    let error = hasty.restore("1").await.unwrap_err();
+    assert!(
+        matches!(error, RedisError::TimedOut(told) if told == time),
+        "{error}"
+    );
+    let error = waiting.await.unwrap_err();
+    assert!(
+        matches!(error, RedisError::Unavailable(_)) && begun.elapsed() < LONG,
+        "{error}"
+    );
+}
+
+#[test]
+fn a_connection_outlives_no_runtime_and_a_redis_does() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let (server, outer) = (Server::start(), runtime());
+    let proxy = outer.block_on(Proxy::to(server.address()));
+    let revocation = RedisRevocation::new(redis(proxy.url()));
+    proxy.block(true);
+    // It ends while it connects, and then when it has a connection.
+    runtime().block_on(async {
+        let mut connecting = Box::pin(revocation.restore("1"));
+        assert!(futures_util::poll!(&mut connecting).is_pending());
+        tokio::task::yield_now().await;
+    });
+    proxy.block(false);
+    outer.block_on(revocation.restore("1")).unwrap();
+    let direct = RedisRevocation::new(redis(server.url()));
+    for _ in 0..3 {
+        runtime().block_on(direct.restore("1")).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn passwords_are_asked_for_and_never_told() {
     let server = Server::with(|_| vec!["--requirepass".to_owned(), "pass#word".to_owned()]);
     let at = format!("127.0.0.1:{}", server.port);
