@@ -234,4 +234,31 @@ mod tests {
         signs.asked(at(2_000));
         assert_eq!(silent_for(2_001), 1);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_is_heard_and_what_goes_is_not() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let (inner, mut peer) = tokio::io::duplex(64);
+        let signs = Arc::new(Signs::new(clock::now()));
+        let mut stream = Watched {
+            inner: Box::new(inner),
+            signs: signs.clone(),
+        };
+        let second = Duration::from_secs(1);
+        signs.asked(clock::now());
+        tokio::time::advance(second).await;
+        stream.write_all(b"PING").await.unwrap();
+        assert_eq!(signs.silent_for(clock::now()), second);
+        peer.write_all(b"+PONG").await.unwrap();
+        stream.read_exact(&mut [0; 5]).await.unwrap();
+        assert_eq!(signs.silent_for(clock::now()), Duration::ZERO);
+        tokio::time::advance(second).await;
+        assert!(
+            tokio::time::timeout(second, stream.read_u8())
+                .await
+                .is_err()
+        );
+        assert_eq!(signs.silent_for(clock::now()), second * 2, "nothing came");
+    }
 }
