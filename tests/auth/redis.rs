@@ -281,6 +281,25 @@ async fn who_finds_it_dead_tells_all_others() {
     );
 }
 
+#[tokio::test]
+async fn a_late_answer_after_a_long_rest_is_one_calls_affair() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.address()).await;
+    let redis = redis(proxy.url());
+    let hasty = RedisRevocation::new(redis.clone().timeout(Duration::from_millis(20)));
+    let patient = RedisRevocation::new(redis);
+    patient.restore("1").await.unwrap();
+    tokio::time::pause();
+    tokio::time::advance(HOUR).await;
+    tokio::time::resume();
+    proxy.block(true);
+    let error = hasty.restore("1").await.unwrap_err();
+    assert!(matches!(error, RedisError::TimedOut(_)), "{error}");
+    proxy.block(false);
+    patient.restore("1").await.unwrap();
+    assert_eq!(proxy.accepted(), 1);
+}
+
 #[test]
 fn a_connection_outlives_no_runtime_and_a_redis_does() {
     let runtime = || {
