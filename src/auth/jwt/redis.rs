@@ -58,7 +58,7 @@ impl RedisRevocation {
         }
     }
 
-    /// Whether, while Redis does not answer, every token that is otherwise valid is let in, those that were taken back included.
+    /// Whether, while Redis gives no answer or an error, every token that is otherwise valid is let in, those that were taken back included.
     /// Default: none is.
     pub fn fail_open(mut self, on: bool) -> Self {
         self.fail_open = on;
