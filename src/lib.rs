@@ -53,6 +53,7 @@
 //! | `tracing` | yes | a span and an access-log event for each request |
 //! | `webpki-roots` | no | the web's roots, compiled in |
 //! | `dns` | no | endpoints from DNS by their time to live, SRV records included |
+//! | `redis` | no | tokens that are taken back at all gateways at once, with Redis or Valkey |
 //! | `cors` `compression` `decompression` `catch-panic` `sensitive-headers` | no | these layers of tower-http |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -87,6 +88,8 @@ mod service;
 mod sticky;
 mod template;
 mod timer;
+#[cfg(feature = "tls")]
+mod tls;
 
 #[cfg(feature = "auth")]
 pub mod auth;
@@ -96,6 +99,8 @@ mod gateway;
 pub mod load;
 pub mod mirror;
 pub mod observe;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod retry;
 pub mod routing;
 mod upstream;

@@ -35,14 +35,14 @@ macro_rules! asked_settings {
         /// Trusts only these authorities (PEM, one or more), instead of what the operating system trusts.
         #[cfg(feature = "tls")]
         pub fn tls_authority(self, pem: impl Into<Vec<u8>>) -> Self {
-            let roots = crate::client::Roots::Own(pem.into());
+            let roots = crate::tls::Roots::Own(pem.into());
             self.ask(|asked| asked.edit(|call| call.tls.roots = roots))
         }
 
         /// Trusts the web's roots that are compiled in, instead of what the operating system trusts.
         #[cfg(feature = "webpki-roots")]
         pub fn tls_web_roots(self) -> Self {
-            self.ask(|asked| asked.edit(|call| call.tls.roots = crate::client::Roots::Web))
+            self.ask(|asked| asked.edit(|call| call.tls.roots = crate::tls::Roots::Web))
         }
     };
 }

@@ -8,7 +8,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 
 #[cfg(feature = "tls")]
-use crate::client::TlsSettings;
+use crate::tls::TlsSettings;
 use crate::{
     body::Body,
     client::{Address, Answer, Client, ClientConfig, ClientConnector, Limits, Outgoing, Resolver},

@@ -17,6 +17,8 @@ mod gateway;
 mod introspection;
 mod jwt;
 mod provider;
+#[cfg(feature = "redis")]
+mod redis;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
 mod support;

@@ -81,7 +81,7 @@ fn a_url_has_to_be_https_unless_told_otherwise() {
     #[cfg(feature = "tls")]
     {
         assert!(Caller::new("https://keys.test/a?p=1", &strict).is_ok());
-        let roots = crate::client::Roots::Own(b"none".to_vec());
+        let roots = crate::tls::Roots::Own(b"none".to_vec());
         let mut settings = lax.clone();
         settings.tls.roots = roots;
         for (url, wrong) in [("https://a", "no PEM"), ("http://a", "settings for TLS")] {

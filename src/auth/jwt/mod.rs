@@ -1,6 +1,8 @@
 //! Signed tokens as credentials.
 
 mod issuer;
+#[cfg(feature = "redis")]
+mod redis;
 mod revocation;
 
 use std::{
@@ -20,6 +22,8 @@ use super::{
 };
 use crate::{claims::Claims, clock, identity::Identity};
 pub use issuer::Issuer;
+#[cfg(feature = "redis")]
+pub use redis::RedisRevocation;
 use revocation::AnyRevocation;
 pub use revocation::{Revocation, RevocationList};
 
@@ -310,6 +314,8 @@ impl Authenticator for JwtLayer {
         let issuers = &self.settings.issuers;
         let mut mistakes: Vec<String> = issuers.iter().flat_map(Issuer::mistakes).collect();
         mistakes.extend(self.settings.bearer.mistakes());
+        let revocation = self.settings.revocation.iter();
+        mistakes.extend(revocation.flat_map(|revocation| revocation.mistakes()));
         if self.settings.cache_ttl.is_zero() {
             mistakes.push("cache_ttl is 0; for no cache say `cache_size(0)`".to_owned());
         }

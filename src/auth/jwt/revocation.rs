@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -31,13 +31,23 @@ pub trait Revocation: Send + Sync + 'static {
     /// # Errors
     /// It can not be found out: the request is answered with 503.
     fn is_revoked(&self, claims: &Claims) -> impl Future<Output = Result<bool, BoxError>> + Send;
+
+    /// What is wrong with the settings, for who assembles a gateway. Default: nothing.
+    fn mistakes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
+
+/// For how long an entry stays when its token has ended: whoever verifies it has a leeway, and another clock.
+pub(super) const GRACE: Duration = Duration::from_secs(5 * 60);
 
 pub(super) trait AnyRevocation: Send + Sync {
     fn is_revoked<'a>(
         &'a self,
         claims: &'a Claims,
     ) -> Pin<Box<dyn Future<Output = Result<bool, BoxError>> + Send + 'a>>;
+
+    fn mistakes(&self) -> Vec<String>;
 }
 
 impl<R: Revocation> AnyRevocation for R {
@@ -47,12 +57,16 @@ impl<R: Revocation> AnyRevocation for R {
     ) -> Pin<Box<dyn Future<Output = Result<bool, BoxError>> + Send + 'a>> {
         Box::pin(Revocation::is_revoked(self, claims))
     }
+
+    fn mistakes(&self) -> Vec<String> {
+        Revocation::mistakes(self)
+    }
 }
 
 /// A list of what was taken back, in the memory of this process: by the token's `jti`, or of a subject everything that was issued
 /// until now. Clones share the list.
 ///
-/// What is on it leaves it when no token that it could concern is valid any more. When it is full, nothing is added and
+/// What is on it leaves it when no token that it could concern is valid any more: 5 minutes after its end, for clocks that are apart. When it is full, nothing is added and
 /// [`revoke`](Self::revoke) says so: nobody is forgotten who was taken back.
 ///
 /// ```
@@ -146,8 +160,11 @@ impl RevocationList {
             self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
         let mut revoked = Revoked::clone(&self.0.now.load());
         change(&mut revoked);
-        revoked.tokens.retain(|_, until| now < *until);
-        revoked.subjects.retain(|_, subject| now < subject.until);
+        let is_over = |until: SystemTime| until.checked_add(GRACE).is_some_and(|end| end <= now);
+        revoked.tokens.retain(|_, until| !is_over(*until));
+        revoked
+            .subjects
+            .retain(|_, subject| !is_over(subject.until));
         let fits = revoked.len() <= self.0.most;
         if fits {
             self.0.now.store(Arc::new(revoked));
@@ -185,7 +202,6 @@ impl Revocation for RevocationList {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn is_revoked(list: &RevocationList, claims: &str) -> bool {
         list.0.now.load().has(&claims.parse().unwrap())
@@ -232,6 +248,9 @@ mod tests {
         );
         assert!(list.revoke("old", past));
         assert_eq!(list.len(), 0, "it is over already");
+        let leeway = clock::wall() - Duration::from_secs(60);
+        assert!(list.revoke("in the leeway", leeway) && list.len() == 1);
+        list.restore("in the leeway");
         assert!(list.revoke("a", later) && list.revoke("b", later));
         assert!(!list.revoke("c", later) && !list.revoke_subject("c", later));
         assert!(list.revoke("a", later), "it is there already");

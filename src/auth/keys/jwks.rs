@@ -134,14 +134,14 @@ impl Jwks {
     /// Trusts only these authorities (PEM, one or more), instead of what the operating system trusts.
     #[cfg(feature = "tls")]
     pub fn tls_authority(self, pem: impl Into<Vec<u8>>) -> Self {
-        let roots = crate::client::Roots::Own(pem.into());
+        let roots = crate::tls::Roots::Own(pem.into());
         self.set(|this| this.calls.tls.roots = roots)
     }
 
     /// Trusts the web's roots that are compiled in, instead of what the operating system trusts.
     #[cfg(feature = "webpki-roots")]
     pub fn tls_web_roots(self) -> Self {
-        self.set(|this| this.calls.tls.roots = crate::client::Roots::Web)
+        self.set(|this| this.calls.tls.roots = crate::tls::Roots::Web)
     }
 
     /// How it is at the moment.
