@@ -7,6 +7,7 @@ use http::{HeaderName, request::Parts};
 use crate::{
     claims::Claims,
     context::{Params, RequestContext},
+    field,
     json::Value,
     template::encode::decode,
 };
@@ -153,10 +154,15 @@ fn is_param(params: Option<&Params>, claims: &Claims, claim: &str, param: &str) 
     value.is_some_and(|value| says(claims, claim, &decode(value.as_bytes())))
 }
 
-/// Whichever line of a header a backend goes by, it says what the claim does.
+/// Whichever line of a header a backend goes by, or of what it takes for that header, it says what the claim does.
 fn is_header(head: &Parts, claims: &Claims, claim: &str, header: &str) -> bool {
-    let mut lines = head.headers.get_all(header).iter().peekable();
-    lines.peek().is_some() && lines.all(|line| says(claims, claim, line.as_bytes()))
+    let header = header.to_ascii_lowercase();
+    let mut lines = head
+        .headers
+        .iter()
+        .filter(|(name, _)| field::is_alias(name.as_str().as_bytes(), header.as_bytes()));
+    head.headers.contains_key(&header)
+        && lines.all(|(_, line)| says(claims, claim, line.as_bytes()))
 }
 
 /// Whether the claim is this text or number, or an array that has it.
@@ -292,6 +298,9 @@ mod tests {
             (&[("x-tenant", "c"), ("x-tenant", "a")], false),
             (&[("x-tenant", "a, b")], false),
             (&[("x-tenant", "")], false),
+            (&[("x-tenant", "a"), ("x_tenant", "c")], false),
+            (&[("x_tenant", "a")], false),
+            (&[("x-tenant", "a"), ("x_tenant", "b")], true),
         ] {
             assert_eq!(
                 rule.check(&head(None, lines), &claims).is_ok(),
