@@ -204,14 +204,16 @@ impl Node for Any {
 }
 
 impl Sender {
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Known(first), Self::Known(second)) => Self::Known(first.and(&second)),
+    fn and(self, other: Self) -> Result<Self, Denied> {
+        Ok(match (self, other) {
+            (Self::Known(first), Self::Known(second)) => {
+                Self::Known(first.and(&second).map_err(Denied::forbidden)?)
+            }
             (Self::Known(one), Self::Nobody(_)) | (Self::Nobody(_), Self::Known(one)) => {
                 Self::Known(one)
             }
             (Self::Nobody(one), Self::Nobody(other)) => Self::Nobody(one.or(other)),
-        }
+        })
     }
 }
 
@@ -228,10 +230,14 @@ impl Node for All {
                     Ok(one) => one,
                     Err(denied) => return (head, Err(denied)),
                 };
-                all = Some(match all {
+                let both = match all {
                     Some(others) => others.and(one),
-                    None => one,
-                });
+                    None => Ok(one),
+                };
+                match both {
+                    Ok(both) => all = Some(both),
+                    Err(denied) => return (head, Err(denied)),
+                }
             }
             // There is at least one; and if there were none, nobody would have been checked.
             (head, all.ok_or_else(Denied::missing))

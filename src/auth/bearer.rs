@@ -192,12 +192,16 @@ pub(super) fn credentials<'a>(
         return Err("There is more than one Authorization field");
     }
     let field = field.as_bytes();
-    let (name, rest) = match field.iter().position(|&byte| byte == b' ') {
+    // A tab is no blank, but some backends take it for one: what is behind it must not pass for credentials of another kind.
+    let (name, rest) = match field.iter().position(u8::is_ascii_whitespace) {
         Some(blank) => field.split_at(blank),
         None => (field, &[][..]),
     };
     let is_meant = name.eq_ignore_ascii_case(scheme.as_bytes());
-    Ok(is_meant.then(|| rest.trim_ascii()))
+    match (is_meant, rest) {
+        (true, [b'\t', ..]) => Err("There is a tab behind the scheme"),
+        (is_meant, rest) => Ok(is_meant.then(|| rest.trim_ascii())),
+    }
 }
 
 fn in_authorization(headers: &HeaderMap) -> Result<Option<Cow<'_, str>>, &'static str> {

@@ -1,5 +1,8 @@
 //! Tokens of issuers, as clients send them.
 
+mod limits;
+mod revoked;
+
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},

@@ -18,7 +18,7 @@ use super::{
     bearer::Bearer,
     denied::Denied,
     jose::{ClaimError, KeyId, KeySet, Policy, Unverified, Verified, VerifyError},
-    known::{Cache, Entry},
+    known::{self, Cache, Entry},
 };
 use crate::{claims::Claims, clock, identity::Identity};
 pub use issuer::Issuer;
@@ -175,7 +175,13 @@ impl JwtLayer {
 
     /// What other settings have found valid is not known to be so by these.
     fn edit(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(Arc::make_mut(&mut self.settings));
+        let settings = Arc::make_mut(&mut self.settings);
+        change(settings);
+        // A token has one limit, whichever issuer it is of.
+        let max = settings.max_token_length;
+        for issuer in &mut settings.issuers {
+            issuer.tokens = issuer.tokens.clone().max_length(max);
+        }
         self.known = Arc::new(Cache::of_tokens(self.settings.cache_size));
         self
     }
@@ -319,6 +325,7 @@ impl Authenticator for JwtLayer {
         if self.settings.cache_ttl.is_zero() {
             mistakes.push("cache_ttl is 0; for no cache say `cache_size(0)`".to_owned());
         }
+        mistakes.extend(known::mistake(self.settings.cache_size));
         let is_unnamed = |issuer: &Issuer| issuer.name.is_none();
         if issuers.len() > 1 && issuers.iter().any(is_unnamed) {
             mistakes

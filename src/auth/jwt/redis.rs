@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::redis::{Cmd, cmd, pipe};
 
-use super::revocation::{GRACE, Revocation};
+use super::{issuer::MAX_LEEWAY, revocation::Revocation};
 use crate::{
     claims::Claims,
     clock,
@@ -65,7 +65,7 @@ impl RedisRevocation {
         self
     }
 
-    /// Takes back the token with this `jti`; `until` is when it ends by itself. The entry goes 5 minutes later, for clocks that are apart.
+    /// Takes back the token with this `jti`; `until` is when it ends by itself. The entry goes an hour later, whatever leeway it is given.
     ///
     /// # Errors
     /// It is not known whether it was taken back: do it again.
@@ -110,7 +110,7 @@ impl RedisRevocation {
     }
 
     async fn put(&self, key: String, value: u64, until: SystemTime) -> Result<(), RedisError> {
-        let until = until.checked_add(GRACE).map_or(LATEST, since_1970);
+        let until = until.checked_add(MAX_LEEWAY).map_or(LATEST, since_1970);
         // A time from now on: Redis has a clock of its own.
         let left = until.min(LATEST).saturating_sub(since_1970(clock::wall()));
         let left = millis(left);

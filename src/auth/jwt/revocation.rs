@@ -4,11 +4,12 @@ use std::{
     collections::HashMap,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
 
+use super::issuer::MAX_LEEWAY;
 use crate::{claims::Claims, clock, error::BoxError};
 
 /// Says of tokens that are otherwise valid whether they were taken back. It is asked for every request, those with a remembered token
@@ -38,9 +39,6 @@ pub trait Revocation: Send + Sync + 'static {
     }
 }
 
-/// For how long an entry stays when its token has ended: whoever verifies it has a leeway, and another clock.
-pub(super) const GRACE: Duration = Duration::from_secs(5 * 60);
-
 pub(super) trait AnyRevocation: Send + Sync {
     fn is_revoked<'a>(
         &'a self,
@@ -66,7 +64,8 @@ impl<R: Revocation> AnyRevocation for R {
 /// A list of what was taken back, in the memory of this process: by the token's `jti`, or of a subject everything that was issued
 /// until now. Clones share the list.
 ///
-/// What is on it leaves it when no token that it could concern is valid any more: 5 minutes after its end, for clocks that are apart. When it is full, nothing is added and
+/// What is on it leaves it when no token that it could concern is valid any more, whatever leeway it is given: an hour after its time.
+/// An entry that is made again lasts until the later time of both. When it is full, nothing is added and
 /// [`revoke`](Self::revoke) says so: nobody is forgotten who was taken back.
 ///
 /// ```
@@ -118,7 +117,8 @@ impl RevocationList {
     pub fn revoke(&self, jti: impl Into<Box<str>>, until: SystemTime) -> bool {
         let jti = jti.into();
         self.change(clock::wall(), |revoked| {
-            _ = revoked.tokens.insert(jti, until)
+            let known = revoked.tokens.entry(jti).or_insert(until);
+            *known = until.max(*known);
         })
     }
 
@@ -130,7 +130,11 @@ impl RevocationList {
             issued_until: now,
             until,
         };
-        self.change(now, |revoked| _ = revoked.subjects.insert(subject, entry))
+        self.change(now, |revoked| {
+            let known = revoked.subjects.entry(subject).or_insert(entry);
+            known.issued_until = entry.issued_until.max(known.issued_until);
+            known.until = entry.until.max(known.until);
+        })
     }
 
     /// Takes the token's entry off the list.
@@ -160,11 +164,15 @@ impl RevocationList {
             self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
         let mut revoked = Revoked::clone(&self.0.now.load());
         change(&mut revoked);
-        let is_over = |until: SystemTime| until.checked_add(GRACE).is_some_and(|end| end <= now);
-        revoked.tokens.retain(|_, until| !is_over(*until));
+        // A token is accepted for longer than it says, by the leeway of its issuer.
+        let is_needed = |until: SystemTime| {
+            let end = until.checked_add(MAX_LEEWAY);
+            end.is_none_or(|end| now < end)
+        };
+        revoked.tokens.retain(|_, until| is_needed(*until));
         revoked
             .subjects
-            .retain(|_, subject| !is_over(subject.until));
+            .retain(|_, subject| is_needed(subject.until));
         let fits = revoked.len() <= self.0.most;
         if fits {
             self.0.now.store(Arc::new(revoked));
@@ -237,6 +245,18 @@ mod tests {
         list.restore("a");
         list.restore_subject("mallory");
         assert!(list.is_empty() && !is_revoked(&list, r#"{"jti": "a", "sub": "mallory"}"#));
+    }
+
+    #[test]
+    fn an_entry_that_is_made_again_does_not_end_sooner() {
+        let list = RevocationList::new(10);
+        let later = clock::wall() + Duration::from_secs(60);
+        let past = SystemTime::UNIX_EPOCH;
+        assert!(list.revoke("a", later) && list.revoke_subject("mallory", later));
+        assert!(list.revoke("a", past) && list.revoke_subject("mallory", past));
+        for claims in [r#"{"jti": "a"}"#, r#"{"sub": "mallory"}"#] {
+            assert!(is_revoked(&list, claims), "{claims}");
+        }
     }
 
     #[test]
