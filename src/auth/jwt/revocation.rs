@@ -210,6 +210,7 @@ impl Revocation for RevocationList {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn is_revoked(list: &RevocationList, claims: &str) -> bool {
         list.0.now.load().has(&claims.parse().unwrap())
