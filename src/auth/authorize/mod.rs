@@ -84,12 +84,12 @@ impl AuthorizeLayer {
         })
     }
 
-    /// The claim is what this header says, byte for byte, or an array that has it. Of several lines each one has to be it; without
-    /// the header the request is refused.
+    /// The claim is what this header says, byte for byte, or an array that has it. Of several lines each one has to be it, and
+    /// each one under a name with `_` for `-`; without the header the request is refused.
     pub fn claim_is_header(self, claim: impl Into<String>, header: impl Into<String>) -> Self {
         self.rule(Rule::IsHeader {
             claim: claim.into(),
-            header: header.into(),
+            header: header.into().to_ascii_lowercase(),
         })
     }
 

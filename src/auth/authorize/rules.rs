@@ -7,6 +7,7 @@ use http::{HeaderName, request::Parts};
 use crate::{
     claims::Claims,
     context::{Params, RequestContext},
+    field,
     json::Value,
     template::encode::decode,
 };
@@ -24,7 +25,7 @@ pub(super) enum Rule {
         claim: String,
         param: String,
     },
-    /// The claim is every value of the header, or has them.
+    /// The claim is every value of the header (in lower case), or has them.
     IsHeader {
         claim: String,
         header: String,
@@ -153,10 +154,13 @@ fn is_param(params: Option<&Params>, claims: &Claims, claim: &str, param: &str) 
     value.is_some_and(|value| says(claims, claim, &decode(value.as_bytes())))
 }
 
-/// Whichever line of a header a backend goes by, it says what the claim does.
+/// Whichever line of a header a backend goes by, it says what the claim does; the lines of its aliases too.
 fn is_header(head: &Parts, claims: &Claims, claim: &str, header: &str) -> bool {
-    let mut lines = head.headers.get_all(header).iter().peekable();
-    lines.peek().is_some() && lines.all(|line| says(claims, claim, line.as_bytes()))
+    let is_other =
+        |name: &HeaderName| !field::is_alias(name.as_str().as_bytes(), header.as_bytes());
+    head.headers.contains_key(header)
+        && (head.headers.iter())
+            .all(|(name, line)| is_other(name) || says(claims, claim, line.as_bytes()))
 }
 
 /// Whether the claim is this text or number, or an array that has it.
