@@ -185,6 +185,24 @@ impl Claims {
         self.try_with(name, value).unwrap_or(self)
     }
 
+    /// The same claims without the one of this name, and without those whose name begins with it and a dot.
+    #[cfg(feature = "auth")]
+    pub(crate) fn without_below(&self, name: &str) -> Self {
+        let members = self.value().members().into_iter().flatten();
+        let is_below = |other: &str| {
+            let rest = other.strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let (below, kept): (Vec<_>, Vec<_>) = members.partition(|(other, _)| is_below(other));
+        if below.is_empty() {
+            return self.clone();
+        }
+        let kept = kept.into_iter();
+        kept.fold(Self::new(), |claims, (name, value)| {
+            claims.with_json(name, value.json()).unwrap_or(claims)
+        })
+    }
+
     pub(crate) fn with_json(&self, name: &str, value: &str) -> Result<Self, ClaimError> {
         let others = self.value().members().into_iter().flatten();
         let others = others.filter(|(other, _)| *other != name);

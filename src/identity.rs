@@ -72,13 +72,14 @@ impl Identity {
         &self.0.headers
     }
 
-    /// The same one, of whom something else is known too: the other's claims under the name of its method.
+    /// The same one, of whom something else is known too: the other's claims under the name of its method, in place of whatever a path
+    /// that begins with it has found before.
     #[cfg(feature = "auth")]
     pub(crate) fn and(mut self, other: &Self) -> Self {
         let inner = Arc::make_mut(&mut self.0);
-        if let Ok(both) = (inner.claims).with_json(other.method(), other.claims().as_json()) {
-            inner.claims = both;
-        }
+        let claims = inner.claims.without_below(other.method());
+        let both = claims.with_json(other.method(), other.claims().as_json());
+        inner.claims = both.unwrap_or(claims);
         for (name, value) in other.headers() {
             inner.headers.append(name, value.clone());
         }
@@ -94,11 +95,21 @@ mod tests {
     fn a_second_identity_is_under_its_own_name() {
         let first = Identity::new(
             "jwt",
-            Claims::new().with("sub", "a").with("client-cert", "forged"),
+            Claims::new()
+                .with("sub", "a")
+                .with("client-cert", "forged")
+                .with("client-cert.sub", "forged")
+                .with("client-certs", "kept"),
         );
         let second = Identity::new("client-cert", Claims::new().with("sub", "b"));
-        let both = first.and(&second);
+        let both = first.clone().and(&second);
         assert_eq!((both.method(), both.subject()), ("jwt", Some("a")));
         assert!(both.claims().has("client-cert.sub", "b"));
+        assert!(both.claims().has("client-certs", "kept"));
+        // What is too deep to be added leaves no forgery either.
+        let deep = format!(r#"{{"a": {}{}}}"#, "[".repeat(31), "]".repeat(31));
+        let second = Identity::new("client-cert", deep.parse().unwrap());
+        let claims = first.and(&second).claims().clone();
+        assert!(claims.get("client-cert").is_none() && claims.get("client-cert.sub").is_none());
     }
 }
