@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service, util::Oneshot};
 
@@ -70,6 +70,11 @@ impl AuthenticateLayer {
     fn of(way: Way) -> Self {
         let mistakes = way.mistakes().into();
         Self { way, mistakes }
+    }
+
+    /// The fields that nobody else may set.
+    pub(crate) fn owned(&self) -> Vec<HeaderName> {
+        self.way.owned()
     }
 
     /// What is wrong with the settings.

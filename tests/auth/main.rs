@@ -10,6 +10,7 @@
 mod api_key;
 #[cfg(feature = "basic-auth")]
 mod basic;
+mod bypass;
 mod echo;
 mod forward;
 mod gateway;
