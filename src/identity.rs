@@ -97,7 +97,11 @@ mod tests {
     fn a_second_identity_is_under_its_own_name() {
         let first = Identity::new(
             "jwt",
-            Claims::new().with("sub", "a").with("client-cert", "forged"),
+            Claims::new()
+                .with("sub", "a")
+                .with("client-cert", "forged")
+                .with("client-cert.sub", "forged")
+                .with("client-certs", "kept"),
         );
         let second = Identity::new("client-cert", Claims::new().with("sub", "b"));
         let both = first.and(&second).unwrap();

@@ -40,9 +40,9 @@ pub trait Authenticator: Send + Sync + 'static {
         let _ = head;
     }
 
-    /// Header fields that only this authenticator sets on requests that are let in, as a [`Gateway`](crate::Gateway) has to know: what a client sends
-    /// under these names is removed at the door, on every route. Default: none.
-    fn owned_headers(&self) -> Vec<HeaderName> {
+    /// The fields that it puts into a request, and that nobody else may: a gateway removes them at its door, on all routes, so they can not
+    /// be those that an authenticator reads. Default: none.
+    fn owned(&self) -> Vec<HeaderName> {
         Vec::new()
     }
 
@@ -76,7 +76,7 @@ trait Node: Send + Sync {
 
     fn strip(&self, head: &mut Parts);
 
-    fn owned_headers(&self) -> Vec<HeaderName>;
+    fn owned(&self) -> Vec<HeaderName>;
 
     fn mistakes(&self) -> Vec<String>;
 }
@@ -127,8 +127,8 @@ impl Way {
         self.node.strip(head);
     }
 
-    pub(super) fn owned_headers(&self) -> Vec<HeaderName> {
-        self.node.owned_headers()
+    pub(super) fn owned(&self) -> Vec<HeaderName> {
+        self.node.owned()
     }
 
     pub(super) fn mistakes(&self) -> Vec<String> {
@@ -150,8 +150,8 @@ impl<A: Authenticator> Node for One<A> {
         self.0.strip(head);
     }
 
-    fn owned_headers(&self) -> Vec<HeaderName> {
-        self.0.owned_headers()
+    fn owned(&self) -> Vec<HeaderName> {
+        self.0.owned()
     }
 
     fn mistakes(&self) -> Vec<String> {
@@ -194,8 +194,8 @@ impl Node for Any {
         self.0.iter().for_each(|way| way.strip(head));
     }
 
-    fn owned_headers(&self) -> Vec<HeaderName> {
-        self.0.iter().flat_map(Way::owned_headers).collect()
+    fn owned(&self) -> Vec<HeaderName> {
+        self.0.iter().flat_map(Way::owned).collect()
     }
 
     fn mistakes(&self) -> Vec<String> {
@@ -248,8 +248,8 @@ impl Node for All {
         self.0.iter().for_each(|way| way.strip(head));
     }
 
-    fn owned_headers(&self) -> Vec<HeaderName> {
-        self.0.iter().flat_map(Way::owned_headers).collect()
+    fn owned(&self) -> Vec<HeaderName> {
+        self.0.iter().flat_map(Way::owned).collect()
     }
 
     fn mistakes(&self) -> Vec<String> {

@@ -62,6 +62,9 @@ impl IdentityHeadersLayer {
         self.edit(|settings| {
             let parsed = Template::parse(template.as_ref(), Place::Header);
             match (HeaderName::from_bytes(name.as_bytes()), parsed) {
+                (Ok(header::AUTHORIZATION | header::COOKIE), _) => settings.mistakes.push(format!(
+                    "identity header `{name}`: clients show who they are in this field, and it would be taken from them before that; set it in a rewrite"
+                )),
                 (Ok(name), Ok(template)) if !field::is_reserved(&name) => {
                     settings.headers.push((name, template));
                 }
@@ -354,6 +357,8 @@ mod tests {
         for (layer, what) in [
             (layer().header("a b", "x"), "\"a b\""),
             (layer().header("host", "x"), "`host`"),
+            (layer().header("Authorization", "x"), "rewrite"),
+            (layer().header("cookie", "x"), "rewrite"),
             (layer().header("Content_Length", "x"), "frames the message"),
             (layer().header("x-user", "{claims.}"), "`x-user`: template"),
             (layer().header("x-user", "{other}"), "no param `other`"),

@@ -72,9 +72,9 @@ impl AuthenticateLayer {
         Self { way, mistakes }
     }
 
-    /// The header fields that nobody else may set.
-    pub(crate) fn owned_headers(&self) -> Vec<HeaderName> {
-        self.way.owned_headers()
+    /// The fields that nobody else may set.
+    pub(crate) fn owned(&self) -> Vec<HeaderName> {
+        self.way.owned()
     }
 
     /// What is wrong with the settings.

@@ -44,9 +44,9 @@ impl Access {
     /// The header fields that nobody else may set.
     pub(crate) fn owned(&self) -> impl Iterator<Item = HeaderName> {
         let told = self.identity_headers.iter();
-        let set = self.authenticate.iter();
+        let added = self.authenticate.iter();
         told.flat_map(IdentityHeadersLayer::names)
-            .chain(set.flat_map(AuthenticateLayer::owned_headers))
+            .chain(added.flat_map(AuthenticateLayer::owned))
     }
 
     /// What is wrong with a gateway's.

@@ -33,7 +33,7 @@ impl Authenticator for Pass {
         head.headers.remove("x-pass");
     }
 
-    fn owned_headers(&self) -> Vec<HeaderName> {
+    fn owned(&self) -> Vec<HeaderName> {
         vec![HeaderName::from_static("x-owned")]
     }
 }

@@ -11,6 +11,7 @@ mod api_key;
 mod attacks;
 #[cfg(feature = "basic-auth")]
 mod basic;
+mod bypass;
 mod echo;
 mod forward;
 mod gateway;

@@ -92,7 +92,7 @@ impl AuthorizeLayer {
     pub fn claim_is_header(self, claim: impl Into<String>, header: impl Into<String>) -> Self {
         self.rule(Rule::IsHeader {
             claim: claim.into(),
-            header: header.into(),
+            header: header.into().to_ascii_lowercase(),
         })
     }
 

@@ -25,7 +25,7 @@ pub(super) enum Rule {
         claim: String,
         param: String,
     },
-    /// The claim is every value of the header, or has them.
+    /// The claim is every value of the header (in lower case), or has them.
     IsHeader {
         claim: String,
         header: String,

@@ -43,6 +43,8 @@ fn one_token_is_found_in_the_field() {
         (&[""], Err(401)),
         (&["Bearer\tabc"], Err(400)),
         (&["Basic\tabc"], Err(401)),
+        (&["Bearer \tabc"], Err(400)),
+        (&["\t Bearer  abc\t "], Ok("abc")),
         (&["Bearer"], Err(400)),
         (&["Bearer "], Err(400)),
         (&["Bearer ="], Err(400)),
