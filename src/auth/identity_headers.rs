@@ -164,7 +164,7 @@ pub struct IdentityHeaders<S> {
 
 impl<S, B, R> Service<Request<B>> for IdentityHeaders<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     R: From<Bytes>,
 {
     type Response = S::Response;
@@ -179,7 +179,11 @@ where
         let (mut head, body) = request.into_parts();
         let answer = match self.layer.tell(&mut head) {
             Ok(()) => Either::Left(self.inner.call(Request::from_parts(head, body))),
-            Err(denied) => Either::Right(std::future::ready(Ok(denied.into_response()))),
+            Err(denied) => {
+                // The readiness that was asked for, such as a permit, is for those who wait.
+                self.inner = self.inner.clone();
+                Either::Right(std::future::ready(Ok(denied.into_response())))
+            }
         };
         IdentityHeadersFuture { answer }
     }
