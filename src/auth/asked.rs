@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use tokio::sync::Semaphore;
 
-use super::fetch::{CallSettings, Caller};
+use super::fetch::{CallSettings, Caller, shown};
 use crate::error::BoxError;
 
 /// The settings that all layers have that ask somebody. Their method `ask` changes the [`Asked`].
@@ -141,8 +141,7 @@ impl Live {
 /// Without what may be in its query.
 impl fmt::Debug for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = self.url.split_once('?').map_or(&*self.url, |(url, _)| url);
-        write!(f, "{url:?}")
+        write!(f, "{:?}", shown(&self.url))
     }
 }
 

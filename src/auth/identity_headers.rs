@@ -27,8 +27,8 @@ pub use token::InternalToken;
 /// [`AuthenticateLayer`](super::AuthenticateLayer). It has no state; clones are independent.
 ///
 /// A value is a template, mostly of [claims](crate::Claims): `{claims.sub}`, `{claims.realm_access.roles}`; see
-/// [`Rewrite`](crate::routing::Rewrite) for all placeholders. The items of an array are joined by `,`. So that nothing is lost and no two values
-/// look alike, all but visible ASCII, `%`, blanks at the ends, and commas in an item are percent-encoded.
+/// [`Rewrite`](crate::routing::Rewrite) for all placeholders. The items of an array are joined by `,`. So that nothing is lost and no two lists
+/// look alike (a text is a list of one), all but visible ASCII, `%`, `,` and blanks at the ends of a text are percent-encoded.
 ///
 /// Whatever a client sends under these names, or under a name with `_` for `-`, is removed from every request, whether anybody is
 /// known or not. A header whose value is missing is not there. Values beyond 8 KiB are answered with 403.
@@ -164,7 +164,7 @@ pub struct IdentityHeaders<S> {
 
 impl<S, B, R> Service<Request<B>> for IdentityHeaders<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     R: From<Bytes>,
 {
     type Response = S::Response;
@@ -179,7 +179,11 @@ where
         let (mut head, body) = request.into_parts();
         let answer = match self.layer.tell(&mut head) {
             Ok(()) => Either::Left(self.inner.call(Request::from_parts(head, body))),
-            Err(denied) => Either::Right(std::future::ready(Ok(denied.into_response()))),
+            Err(denied) => {
+                // The readiness that was asked for, such as a permit, is for those who wait.
+                self.inner = self.inner.clone();
+                Either::Right(std::future::ready(Ok(denied.into_response())))
+            }
         };
         IdentityHeadersFuture { answer }
     }

@@ -46,7 +46,8 @@ impl AuthenticateLayer {
         Self::of(Way::one(authenticator))
     }
 
-    /// Lets in whom one of them knows, asked in this order until one does.
+    /// Lets in whom one of them knows, asked in this order until one does. The credentials for the others have then not been found
+    /// right: one that forwards them, as a token, may forward a forged one, so that backends have to verify it themselves.
     pub fn any_of(layers: impl IntoIterator<Item = Self>) -> Self {
         Self::of(Way::any(
             layers.into_iter().map(|layer| layer.way).collect(),

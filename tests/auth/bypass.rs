@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, request::Parts};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_gateway::{
     Body, BoxError, Claims, Gateway, Identity, RequestContext, Route, RouterLayer, Upstream,
     auth::{
@@ -298,4 +298,26 @@ async fn a_key_in_the_query_is_nowhere_behind() {
     assert_eq!(body, "/a?b=1");
     let seen = seen.lock().unwrap().join("");
     assert!(!seen.contains("0123456789abcdef"), "{seen}");
+}
+
+/// Somebody who is refused does not keep what others wait for.
+#[tokio::test]
+async fn who_is_refused_keeps_no_readiness() {
+    let inner =
+        service_fn(|_: Request<()>| async { Ok::<_, BoxError>(Response::new(Body::empty())) });
+    let limited = tower::limit::ConcurrencyLimitLayer::new(1).layer(inner);
+    let mut service = told().layer(limited.clone());
+    let mut other = told().layer(limited);
+    let mut request = Request::new(());
+    let mut context = RequestContext::new();
+    context.set_identity(Identity::new(
+        "pass",
+        Claims::new().with("sub", "a".repeat(9_000)),
+    ));
+    request.extensions_mut().insert(context);
+    let refused = service.ready().await.unwrap().call(request).await.unwrap();
+    assert_eq!(refused.status(), 403);
+    let ready = futures_util::poll!(std::pin::pin!(other.ready()));
+    assert!(ready.is_ready());
+    drop(service);
 }

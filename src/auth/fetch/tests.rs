@@ -205,3 +205,22 @@ async fn a_failure_says_what_it_is() {
     let error = ask(at, &in_clear()).await.unwrap_err().to_string();
     assert!(error.contains("answered badly"), "{error}");
 }
+
+#[test]
+fn no_mistake_shows_a_secret() {
+    let settings = CallSettings::default();
+    for url in [
+        "http://id.example/a?key=hush",
+        "http://id.example/a#hush",
+        "http://user:hush@id.example/a",
+        "http://us@er:hush@id.example/a?b",
+        "ftp://:hush@id.example",
+        "https://id.example/a b?key=hush",
+        "user:hush@id.example",
+        "https://user:hush@id.example/",
+        "https://id.example:x/?hush",
+    ] {
+        let mistake = Caller::new(url, &settings).err().unwrap();
+        assert!(!mistake.contains("hush"), "{mistake}");
+    }
+}
