@@ -28,7 +28,7 @@ use crate::{
 /// * **A new key** is found when a token names its `kid`: the keys are loaded at once, and the request waits. However many requests
 ///   miss a key, there is one load at a time, which goes on when they go away. Clients choose the `kid`, so there is one such
 ///   load in a [`cooldown`](Self::cooldown), and a `kid` that was looked for in vain does not cause another one for twice as long each time, up
-///   to an hour.
+///   to five minutes: for so long can whoever guesses the next `kid` keep it from being found.
 /// * **A key that is not listed any more** is not used from the next load on, and neither is a key whose `kid` is listed with another one.
 /// * **When the source fails**, or answers what is no JWK set with a key that can be used, the keys that were loaded last are used on,
 ///   for the [`outage_tolerance`](Self::outage_tolerance); then there are none, and requests get 503. It is asked again after a

@@ -2,14 +2,14 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwapOption;
 use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
-    time::timeout_at,
+    time::{timeout, timeout_at},
 };
 
 use super::{
@@ -37,6 +37,8 @@ pub(super) struct Live {
     place: Place,
     loader: Option<Arc<Loader>>,
     mistakes: Vec<String>,
+    /// How long a load is waited for, if nothing is heard of it.
+    patience: Duration,
     view: ArcSwapOption<View>,
     core: Mutex<Core>,
     /// Tells the task that there is something to do.
@@ -70,6 +72,7 @@ impl Live {
             place: place.clone(),
             loader: loader.ok().filter(|_| mistakes.is_empty()).map(Arc::new),
             mistakes,
+            patience: calls.timeout.saturating_mul(2),
             view: ArcSwapOption::empty(),
             core: Mutex::new(Core {
                 schedule: Schedule::new(timing.clone()),
@@ -119,7 +122,9 @@ impl Live {
                 return Ok(keys);
             }
             self.wake.notify_one();
-            rung.changed().await?;
+            // The task may be on a runtime that nobody drives at the moment.
+            let heard = timeout(self.patience, rung.changed()).await;
+            heard.map_err(|_| "the task that loads keys does not run")??;
         }
     }
 

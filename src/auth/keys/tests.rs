@@ -324,6 +324,24 @@ fn when_a_runtime_ends_another_one_goes_on() {
     assert_eq!(kids(jwks.current()), ["a"]);
 }
 
+#[test]
+fn a_runtime_that_stands_still_is_not_waited_for() {
+    let fake = Fake::new(&["a"]);
+    let jwks = fake.jwks();
+    let new = || Builder::new_current_thread().enable_time().build().unwrap();
+    let first = new();
+    first.block_on(async { assert!(jwks.current().is_none()) });
+    // The first one is there still, with the task, and nobody drives it.
+    let second = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let waited =
+        second.block_on(async { tokio::time::timeout(secs(60), jwks.refresh(None)).await });
+    assert!(matches!(waited, Ok(Err(_))), "{:?}", waited.is_ok());
+}
+
 #[tokio::test]
 async fn wrong_settings_are_mistakes_and_load_nothing() {
     let zero = Duration::ZERO;
