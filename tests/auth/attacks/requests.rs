@@ -188,7 +188,7 @@ async fn no_claim_writes_another_line() {
             Some("a%0D%0Ax-admin: 1"),
             None,
         ),
-        (json!({"sub": "a, root"}), Some("a, root"), None),
+        (json!({"sub": "a, root"}), Some("a%2C root"), None),
         (
             json!({"roles": ["staff,admin", "x"]}),
             Some("alice"),
