@@ -293,6 +293,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_nobody_nothing_is_told() {
+        let layer = IdentityHeadersLayer::new().header("x-known", "yes");
+        assert_eq!(seen(&layer, &[("x-known", "yes")], None).await.1, [""; 0]);
+        let known = seen(&layer, &[], Some(Claims::new())).await.1;
+        assert_eq!(known, ["x-known: yes"]);
+    }
+
+    #[tokio::test]
     async fn what_does_not_fit_is_refused() {
         let layer = IdentityHeadersLayer::new().header("x-user-id", "{claims.sub}");
         let claims = Claims::new().with("sub", "a".repeat(9_000));

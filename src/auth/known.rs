@@ -16,7 +16,7 @@ const WAYS: usize = 4;
 const TAIL: usize = 32;
 
 /// More than are ever needed, and not more than there is memory for.
-const MOST: usize = 1 << 24;
+const MOST: usize = 1 << 20;
 
 /// What is wrong with the setting `cache_size`.
 pub(super) fn mistake(cache_size: usize) -> Option<String> {

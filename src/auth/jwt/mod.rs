@@ -140,7 +140,7 @@ impl JwtLayer {
         self.edit(|settings| settings.bearer = settings.bearer.clone().forward(on))
     }
 
-    /// How many tokens are remembered, rounded up to a multiple of 4; 0 verifies each anew. When there is no room, one that ends soon is
+    /// How many tokens are remembered, up to a million (2^20), rounded up to a multiple of 4; 0 verifies each anew. When there is no room, one that ends soon is
     /// forgotten.
     pub fn cache_size(self, tokens: usize) -> Self {
         self.edit(|settings| settings.cache_size = tokens)
