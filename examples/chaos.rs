@@ -107,7 +107,7 @@ impl Stage {
                 .time_window(Duration::from_secs(10))
                 .open_duration(Duration::from_secs(2));
             let limit = ConcurrencyLimitLayer::adaptive(Adaptive::gradient())
-                .queue(100, Duration::from_millis(200));
+                .queue(100, Duration::from_secs(1));
             guards = Some(Guards {
                 retries: retry.handle(),
                 circuit: breaker.handle(),

@@ -186,8 +186,26 @@ impl Claims {
     }
 
     pub(crate) fn with_json(&self, name: &str, value: &str) -> Result<Self, ClaimError> {
+        self.replace(name, value, |other| other == name)
+    }
+
+    /// The same claims, and others under this name: no path that begins with it finds any of these.
+    #[cfg(feature = "auth")]
+    pub(crate) fn with_others(&self, name: &str, others: &Self) -> Result<Self, ClaimError> {
+        self.replace(name, others.as_json(), |other| {
+            let rest = other.strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+
+    fn replace(
+        &self,
+        name: &str,
+        value: &str,
+        goes: impl Fn(&str) -> bool,
+    ) -> Result<Self, ClaimError> {
         let others = self.value().members().into_iter().flatten();
-        let others = others.filter(|(other, _)| *other != name);
+        let others = others.filter(|(other, _)| !goes(other));
         let members = others.map(|(name, value)| (name, value.json()));
         let mut json = String::from("{");
         for (name, value) in members.chain([(name, value)]) {

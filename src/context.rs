@@ -14,6 +14,7 @@
 //! ```
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -177,14 +178,21 @@ fn text(value: &HeaderValue) -> Option<&str> {
 }
 
 /// The path parameters of a request: names of the pattern, and where in the canonical path their values stand.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Params(Option<Found>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Found {
     path: PathAndQuery,
     names: Arc<[Box<str>]>,
     ranges: SmallVec<[Option<Range<u32>>; 4]>,
+}
+
+/// Without the query, which may have a key in it.
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
 }
 
 impl Params {

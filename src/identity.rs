@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "auth")]
+use crate::claims::ClaimError;
 use crate::claims::Claims;
 
 /// Who sends a request: put into [`RequestContext`](crate::RequestContext) by whoever has checked it, and read by authorisation, header
@@ -73,16 +75,17 @@ impl Identity {
     }
 
     /// The same one, of whom something else is known too: the other's claims under the name of its method.
+    ///
+    /// # Errors
+    /// They can not be there, as they are nested too deep.
     #[cfg(feature = "auth")]
-    pub(crate) fn and(mut self, other: &Self) -> Self {
+    pub(crate) fn and(mut self, other: &Self) -> Result<Self, ClaimError> {
         let inner = Arc::make_mut(&mut self.0);
-        if let Ok(both) = (inner.claims).with_json(other.method(), other.claims().as_json()) {
-            inner.claims = both;
-        }
+        inner.claims = (inner.claims).with_others(other.method(), other.claims())?;
         for (name, value) in other.headers() {
             inner.headers.append(name, value.clone());
         }
-        self
+        Ok(self)
     }
 }
 
@@ -94,11 +97,27 @@ mod tests {
     fn a_second_identity_is_under_its_own_name() {
         let first = Identity::new(
             "jwt",
-            Claims::new().with("sub", "a").with("client-cert", "forged"),
+            Claims::new()
+                .with("sub", "a")
+                .with("client-cert", "forged")
+                .with("client-cert.sub", "forged")
+                .with("client-certs", "kept"),
         );
         let second = Identity::new("client-cert", Claims::new().with("sub", "b"));
-        let both = first.and(&second);
+        let both = first.and(&second).unwrap();
         assert_eq!((both.method(), both.subject()), ("jwt", Some("a")));
         assert!(both.claims().has("client-cert.sub", "b"));
+
+        let forged: Claims = r#"{"sub": "a", "client-cert.sub": "forged", "client-cert.": 1}"#
+            .parse()
+            .unwrap();
+        let both = Identity::new("jwt", forged).and(&second).unwrap();
+        let seen = both.claims().get("client-cert.sub");
+        assert_eq!(seen.and_then(|value| value.as_str()), Some("b"));
+
+        let deep = format!(r#"{{"x": {}{}}}"#, "[".repeat(31), "]".repeat(31));
+        let deep = deep.parse().unwrap();
+        let first = Identity::new("jwt", Claims::new().with("client-cert", "forged"));
+        assert!(first.and(&Identity::new("client-cert", deep)).is_err());
     }
 }

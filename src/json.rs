@@ -112,8 +112,12 @@ impl<'a> Value<'a> {
 
     /// The member of exactly this name.
     pub(crate) fn member(self, name: &str) -> Option<Value<'a>> {
-        let (_, value) = self.members()?.find(|(other, _)| *other == name)?;
-        Some(value)
+        let Kind::Object(members) = &self.node.kind else {
+            return None;
+        };
+        let mut members = members.iter();
+        let (_, node) = members.find(|(other, _)| other.is(self.text, name))?;
+        Some(Self::new(self.text, node))
     }
 
     /// By a path with dots, of which the names may have some too: the longest name that fits is taken.
@@ -174,6 +178,16 @@ impl Content {
         match self {
             Self::Plain { start, end } => slice(text, *start, *end),
             Self::Unescaped(content) => content,
+        }
+    }
+
+    /// Most differ in their length.
+    fn is(&self, text: &str, other: &str) -> bool {
+        match self {
+            Self::Plain { start, end } => {
+                end - start == other.len() && slice(text, *start, *end) == other
+            }
+            Self::Unescaped(content) => **content == *other,
         }
     }
 }

@@ -4,10 +4,11 @@
 //! it on over HTTP/1.1 or HTTP/2, WebSocket and gRPC included. It is a service that any hyper or axum server mounts.
 //!
 //! ```text
-//! client ─▶ door ────────────▶ your layers ─▶ match ─▶ route ────────────▶ upstream ─────────▶ backend
-//!           observe, check,                            body limit, timeout, your layers,
-//!           canonical path,                            your layers,         balance, pool,
-//!           own headers                                rewrite, split       forward
+//! client ─▶ door ────────────▶ your layers ─▶ match ─▶ route ──────────────▶ upstream ─────▶ backend
+//!           observe, check,                            body limit, timeout,   your layers,
+//!           canonical path,                            authenticate,          balance, pool,
+//!           own headers                                authorise, your        forward
+//!                                                      layers, rewrite, split
 //! ```
 //!
 //! ```no_run
@@ -32,25 +33,27 @@
 //! | templates | [`routing::Rewrite`] |
 //! | routing as a tower layer | [`router`] |
 //! | endpoints: balancing, health, discovery | [`Balance`], [`HealthCheck`], [`OutlierEjection`], [`Discover`], [`Affinity`] |
+//! | who asks, whether they may, what backends are told | `auth`: `JwtLayer`, `AuthorizeLayer`, `IdentityHeadersLayer`; [`Identity`], [`Claims`] |
 //! | circuits, retries, deadlines, load, mirroring | [`breaker`], [`retry`], [`deadline`], [`load`], [`mirror`] |
 //! | status codes | [`ErrorKind`] |
 //! | request ids, trace context, the access log | [`observe`] |
 //! | layers of your own | [`Next`], [`RequestContext`], [`Problem`] |
 //!
-//! A recipe for each thing stands in the guide, `docs/GUIDE.md`, and how to stay up while backends do not in
-//! `docs/resilience.md`.
+//! A recipe for each thing stands in the guide, `docs/GUIDE.md`; how to find out who asks in `docs/authentication.md`, with what attackers try
+//! in `docs/security.md`; and how to stay up while backends do not in `docs/resilience.md`.
 //!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `auth` | yes | signed tokens, their keys and claims |
+//! | `auth` | yes | authentication and authorisation: signed tokens, their keys and claims, API keys and more |
 //! | `basic-auth` | no | HTTP Basic against argon2 hashes |
 //! | `http2` | yes | HTTP/2 to backends |
 //! | `tls` | yes | TLS to backends |
 //! | `tracing` | yes | a span and an access-log event for each request |
 //! | `webpki-roots` | no | the web's roots, compiled in |
 //! | `dns` | no | endpoints from DNS by their time to live, SRV records included |
+//! | `redis` | no | tokens that are taken back at all gateways at once, with Redis or Valkey |
 //! | `cors` `compression` `decompression` `catch-panic` `sensitive-headers` | no | these layers of tower-http |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -85,6 +88,8 @@ mod service;
 mod sticky;
 mod template;
 mod timer;
+#[cfg(feature = "tls")]
+mod tls;
 
 #[cfg(feature = "auth")]
 pub mod auth;
@@ -94,6 +99,8 @@ mod gateway;
 pub mod load;
 pub mod mirror;
 pub mod observe;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod retry;
 pub mod routing;
 pub mod throttle;
@@ -127,7 +134,7 @@ pub use upstream::{
 #[cfg(feature = "dns")]
 pub use upstream::Dns;
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "auth"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
@@ -138,3 +145,7 @@ struct Guide;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/resilience.md")]
 struct Resilience;
+
+#[cfg(all(doctest, feature = "auth"))]
+#[doc = include_str!("../docs/authentication.md")]
+struct Authentication;

@@ -195,7 +195,7 @@ pub async fn try_out(
 ) -> Result<ExitCode, BoxError> {
     if !is_check() {
         for one in tries {
-            println!("{}", one.curl(addr));
+            println!("{}", one.shown(addr));
         }
         return until_ctrl_c(server).await;
     }

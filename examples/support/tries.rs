@@ -1,6 +1,6 @@
 //! Requests to try: each stands once, and is both printed as a `curl` line and sent by `--check`.
 
-use std::{fmt::Write, net::SocketAddr};
+use std::{borrow::Cow, fmt::Write, net::SocketAddr};
 
 use tower_gateway::BoxError;
 
@@ -10,10 +10,12 @@ use super::{Checks, send_body};
 pub struct Try {
     method: &'static str,
     path: &'static str,
-    headers: Vec<(&'static str, &'static str)>,
+    headers: Vec<(&'static str, Cow<'static, str>)>,
     body: &'static str,
     status: u16,
     text: &'static str,
+    told: Option<(&'static str, &'static str)>,
+    why: &'static str,
 }
 
 impl Try {
@@ -25,6 +27,8 @@ impl Try {
             body: "",
             status: 200,
             text: "",
+            told: None,
+            why: "",
         }
     }
 
@@ -34,7 +38,7 @@ impl Try {
 
     /// A `POST` of a form, as `curl -d` sends it.
     pub fn post(path: &'static str, body: &'static str) -> Self {
-        let form = ("Content-Type", "application/x-www-form-urlencoded");
+        let form = ("Content-Type", "application/x-www-form-urlencoded".into());
         Self {
             body,
             headers: vec![form],
@@ -42,8 +46,8 @@ impl Try {
         }
     }
 
-    pub fn header(mut self, header: (&'static str, &'static str)) -> Self {
-        self.headers.push(header);
+    pub fn header(mut self, (name, value): (&'static str, impl Into<Cow<'static, str>>)) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -53,6 +57,25 @@ impl Try {
             status,
             text,
             ..self
+        }
+    }
+
+    /// A header that the answer should have, and a text that should stand somewhere in it.
+    pub fn tells(self, name: &'static str, text: &'static str) -> Self {
+        let told = Some((name, text));
+        Self { told, ..self }
+    }
+
+    /// What it is to show, for people.
+    pub fn because(self, why: &'static str) -> Self {
+        Self { why, ..self }
+    }
+
+    /// The command that sends this request, and what comes of it.
+    pub fn shown(&self, addr: SocketAddr) -> String {
+        match self.why {
+            "" => self.curl(addr),
+            why => format!("# {why}: {}\n{}", self.status, self.curl(addr)),
         }
     }
 
@@ -87,12 +110,22 @@ impl Checks {
     /// Sends these requests, one after the other.
     pub async fn send(&mut self, addr: SocketAddr, tries: &[Try]) -> Result<(), BoxError> {
         for one in tries {
-            let (status, _, body) =
-                send_body(addr, one.method, one.path, &one.headers, one.body).await?;
+            let headers = one.headers.iter().map(|(name, value)| (*name, &**value));
+            let headers: Vec<_> = headers.collect();
+            let (status, told, body) =
+                send_body(addr, one.method, one.path, &headers, one.body).await?;
+            let mut came = format!("{status} {}", body.trim_end());
+            let mut is_told = true;
+            if let Some((name, text)) = one.told {
+                let value = told.get(name).and_then(|value| value.to_str().ok());
+                let value = value.unwrap_or_default();
+                let _ = write!(came, "\n       {name}: {value}");
+                is_told = value.contains(text);
+            }
             self.expect(
-                &one.curl(addr),
-                status == one.status && body.contains(one.text),
-                format_args!("{status} {}", body.trim_end()),
+                &one.shown(addr),
+                status == one.status && body.contains(one.text) && is_told,
+                came,
             );
         }
         Ok(())

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use tokio::sync::Semaphore;
 
-use super::fetch::{CallSettings, Caller};
+use super::fetch::{CallSettings, Caller, shown};
 use crate::error::BoxError;
 
 /// The settings that all layers have that ask somebody. Their method `ask` changes the [`Asked`].
@@ -35,14 +35,14 @@ macro_rules! asked_settings {
         /// Trusts only these authorities (PEM, one or more), instead of what the operating system trusts.
         #[cfg(feature = "tls")]
         pub fn tls_authority(self, pem: impl Into<Vec<u8>>) -> Self {
-            let roots = crate::client::Roots::Own(pem.into());
+            let roots = crate::tls::Roots::Own(pem.into());
             self.ask(|asked| asked.edit(|call| call.tls.roots = roots))
         }
 
         /// Trusts the web's roots that are compiled in, instead of what the operating system trusts.
         #[cfg(feature = "webpki-roots")]
         pub fn tls_web_roots(self) -> Self {
-            self.ask(|asked| asked.edit(|call| call.tls.roots = crate::client::Roots::Web))
+            self.ask(|asked| asked.edit(|call| call.tls.roots = crate::tls::Roots::Web))
         }
     };
 }
@@ -141,7 +141,24 @@ impl Live {
 /// Without what may be in its query.
 impl fmt::Debug for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = self.url.split_once('?').map_or(&*self.url, |(url, _)| url);
-        write!(f, "{url:?}")
+        write!(f, "{:?}", shown(&self.url))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn to_wait_for_a_turn_takes_of_the_same_time() {
+        let mut asked = Asked::at("https://id.example/".to_owned(), 1_000);
+        asked.limit(1);
+        let _other = asked.live.permits.acquire().await.unwrap();
+        let start = tokio::time::Instant::now();
+        let answer = asked
+            .send(Method::GET, HeaderMap::new(), Bytes::new())
+            .await;
+        assert!(answer.is_err());
+        assert_eq!(start.elapsed(), Duration::from_secs(2));
     }
 }

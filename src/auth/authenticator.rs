@@ -2,7 +2,7 @@
 
 use std::{fmt, pin::Pin, sync::Arc};
 
-use http::request::Parts;
+use http::{HeaderName, request::Parts};
 
 use super::denied::{Cause, Denied};
 use crate::identity::Identity;
@@ -40,6 +40,12 @@ pub trait Authenticator: Send + Sync + 'static {
         let _ = head;
     }
 
+    /// The fields that it puts into a request, and that nobody else may: a gateway removes them at its door, on all routes, so they can not
+    /// be those that an authenticator reads. Default: none.
+    fn owned(&self) -> Vec<HeaderName> {
+        Vec::new()
+    }
+
     /// What is wrong with the settings, each with what is allowed: reported when a gateway is built. Used without a gateway, an authenticator
     /// that has a mistake lets nobody in. Default: nothing.
     fn mistakes(&self) -> Vec<String> {
@@ -69,6 +75,8 @@ trait Node: Send + Sync {
     fn check(self: Arc<Self>, head: Parts) -> Check;
 
     fn strip(&self, head: &mut Parts);
+
+    fn owned(&self) -> Vec<HeaderName>;
 
     fn mistakes(&self) -> Vec<String>;
 }
@@ -119,6 +127,10 @@ impl Way {
         self.node.strip(head);
     }
 
+    pub(super) fn owned(&self) -> Vec<HeaderName> {
+        self.node.owned()
+    }
+
     pub(super) fn mistakes(&self) -> Vec<String> {
         self.node.mistakes()
     }
@@ -136,6 +148,10 @@ impl<A: Authenticator> Node for One<A> {
 
     fn strip(&self, head: &mut Parts) {
         self.0.strip(head);
+    }
+
+    fn owned(&self) -> Vec<HeaderName> {
+        self.0.owned()
     }
 
     fn mistakes(&self) -> Vec<String> {
@@ -178,20 +194,26 @@ impl Node for Any {
         self.0.iter().for_each(|way| way.strip(head));
     }
 
+    fn owned(&self) -> Vec<HeaderName> {
+        self.0.iter().flat_map(Way::owned).collect()
+    }
+
     fn mistakes(&self) -> Vec<String> {
         several("any_of", &self.0)
     }
 }
 
 impl Sender {
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Known(first), Self::Known(second)) => Self::Known(first.and(&second)),
+    fn and(self, other: Self) -> Result<Self, Denied> {
+        Ok(match (self, other) {
+            (Self::Known(first), Self::Known(second)) => {
+                Self::Known(first.and(&second).map_err(Denied::forbidden)?)
+            }
             (Self::Known(one), Self::Nobody(_)) | (Self::Nobody(_), Self::Known(one)) => {
                 Self::Known(one)
             }
             (Self::Nobody(one), Self::Nobody(other)) => Self::Nobody(one.or(other)),
-        }
+        })
     }
 }
 
@@ -208,10 +230,14 @@ impl Node for All {
                     Ok(one) => one,
                     Err(denied) => return (head, Err(denied)),
                 };
-                all = Some(match all {
+                let both = match all {
                     Some(others) => others.and(one),
-                    None => one,
-                });
+                    None => Ok(one),
+                };
+                match both {
+                    Ok(both) => all = Some(both),
+                    Err(denied) => return (head, Err(denied)),
+                }
             }
             // There is at least one; and if there were none, nobody would have been checked.
             (head, all.ok_or_else(Denied::missing))
@@ -220,6 +246,10 @@ impl Node for All {
 
     fn strip(&self, head: &mut Parts) {
         self.0.iter().for_each(|way| way.strip(head));
+    }
+
+    fn owned(&self) -> Vec<HeaderName> {
+        self.0.iter().flat_map(Way::owned).collect()
     }
 
     fn mistakes(&self) -> Vec<String> {

@@ -191,13 +191,17 @@ pub(super) fn credentials<'a>(
     if fields.next().is_some() {
         return Err("There is more than one Authorization field");
     }
-    let field = field.as_bytes();
-    let (name, rest) = match field.iter().position(|&byte| byte == b' ') {
+    // HTTP/2 keeps blanks at the ends, and some backends take a tab for the blank behind the scheme: it stays, and is wrong.
+    let field = field.as_bytes().trim_ascii();
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let (name, rest) = match field.iter().position(is_blank) {
         Some(blank) => field.split_at(blank),
         None => (field, &[][..]),
     };
     let is_meant = name.eq_ignore_ascii_case(scheme.as_bytes());
-    Ok(is_meant.then(|| rest.trim_ascii()))
+    let begin = rest.iter().position(|&byte| byte != b' ');
+    let (_, rest) = rest.split_at(begin.unwrap_or(rest.len()));
+    Ok(is_meant.then_some(rest))
 }
 
 fn in_authorization(headers: &HeaderMap) -> Result<Option<Cow<'_, str>>, &'static str> {

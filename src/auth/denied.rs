@@ -16,7 +16,8 @@ use crate::error::{BoxError, Error, ErrorKind};
 /// | [`unavailable`](Self::unavailable) | 503 | it can not be found out: nobody is let in |
 /// | [`answer`](Self::answer) | its own | somebody else has the word |
 ///
-/// Of several denials the one further down in the table is told. A reason is for logs and never shown.
+/// A 401 says how to try again (RFC 9110, section 15.5.2): where no [challenge](Self::with_challenge) says it, as for a certificate that no
+/// header can replace, it is a 403. Of several denials the one further down in the table is told. A reason is for logs and never shown.
 #[derive(Debug)]
 pub struct Denied(Box<Inner>);
 
@@ -128,6 +129,11 @@ impl Denied {
         if let Some(answer) = answer {
             return answer.map(B::from);
         }
+        let has_no_way = challenges.is_empty() && error.kind() == ErrorKind::Unauthenticated;
+        let error = match has_no_way {
+            true => Error::new(ErrorKind::Forbidden).with_source(error),
+            false => error,
+        };
         let mut response = error.into_response();
         if cause != Cause::Unavailable {
             for challenge in challenges {
@@ -167,6 +173,15 @@ mod tests {
                 true => assert!(told.is_empty(), "there is nothing to try again with"),
                 false => assert_eq!(told, ["Basic", "Bearer"]),
             }
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_tried_again_is_forbidden() {
+        for denied in [Denied::missing(), Denied::invalid("expired")] {
+            let response = denied.into_response::<Bytes>();
+            assert_eq!(response.status(), 403);
+            assert!(!response.headers().contains_key("www-authenticate"));
         }
     }
 

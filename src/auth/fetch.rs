@@ -8,7 +8,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 
 #[cfg(feature = "tls")]
-use crate::client::TlsSettings;
+use crate::tls::TlsSettings;
 use crate::{
     body::Body,
     client::{Address, Answer, Client, ClientConfig, ClientConnector, Limits, Outgoing, Resolver},
@@ -77,7 +77,7 @@ impl Caller {
     ///
     /// What is wrong with the URL or the settings for TLS, and what is allowed.
     pub(super) fn new(url: &str, settings: &CallSettings) -> Result<Self, String> {
-        let bad = |reason: &str| Err(format!("`{url}` {reason}"));
+        let bad = |reason: &str| Err(format!("`{}` {reason}", shown(url)));
         let Ok(uri) = url.parse::<Uri>() else {
             return bad("is not a URL; write `https://host/path`");
         };
@@ -224,6 +224,16 @@ impl Caller {
         }
         Ok(Response::from_parts(head, bytes.freeze()))
     }
+}
+
+/// A URL for logs, whatever it is: without its query and what follows, and without user information.
+pub(super) fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((user, host)) = url.rsplit_once('@') else {
+        return url.to_owned();
+    };
+    let scheme = user.split_once("://").map_or("", |(scheme, _)| scheme);
+    format!("{scheme}://{host}")
 }
 
 /// An error with what caused it.

@@ -27,8 +27,8 @@ pub use token::InternalToken;
 /// [`AuthenticateLayer`](super::AuthenticateLayer). It has no state; clones are independent.
 ///
 /// A value is a template, mostly of [claims](crate::Claims): `{claims.sub}`, `{claims.realm_access.roles}`; see
-/// [`Rewrite`](crate::routing::Rewrite) for all placeholders. The items of an array are joined by `,`. So that nothing is lost and no two values
-/// look alike, all but visible ASCII, `%`, blanks at the ends, and commas in an item are percent-encoded.
+/// [`Rewrite`](crate::routing::Rewrite) for all placeholders. The items of an array are joined by `,`. So that nothing is lost and no two lists
+/// look alike (a text is a list of one), all but visible ASCII, `%`, `,` and blanks at the ends of a text are percent-encoded.
 ///
 /// Whatever a client sends under these names, or under a name with `_` for `-`, is removed from every request, whether anybody is
 /// known or not. A header whose value is missing is not there. Values beyond 8 KiB are answered with 403.
@@ -62,6 +62,9 @@ impl IdentityHeadersLayer {
         self.edit(|settings| {
             let parsed = Template::parse(template.as_ref(), Place::Header);
             match (HeaderName::from_bytes(name.as_bytes()), parsed) {
+                (Ok(header::AUTHORIZATION | header::COOKIE), _) => settings.mistakes.push(format!(
+                    "identity header `{name}`: clients show who they are in this field, and it would be taken from them before that; set it in a rewrite"
+                )),
                 (Ok(name), Ok(template)) if !field::is_reserved(&name) => {
                     settings.headers.push((name, template));
                 }
@@ -161,7 +164,7 @@ pub struct IdentityHeaders<S> {
 
 impl<S, B, R> Service<Request<B>> for IdentityHeaders<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     R: From<Bytes>,
 {
     type Response = S::Response;
@@ -176,7 +179,11 @@ where
         let (mut head, body) = request.into_parts();
         let answer = match self.layer.tell(&mut head) {
             Ok(()) => Either::Left(self.inner.call(Request::from_parts(head, body))),
-            Err(denied) => Either::Right(std::future::ready(Ok(denied.into_response()))),
+            Err(denied) => {
+                // The readiness that was asked for, such as a permit, is for those who wait.
+                self.inner = self.inner.clone();
+                Either::Right(std::future::ready(Ok(denied.into_response())))
+            }
         };
         IdentityHeadersFuture { answer }
     }
@@ -286,6 +293,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_nobody_nothing_is_told() {
+        let layer = IdentityHeadersLayer::new().header("x-known", "yes");
+        assert_eq!(seen(&layer, &[("x-known", "yes")], None).await.1, [""; 0]);
+        let known = seen(&layer, &[], Some(Claims::new())).await.1;
+        assert_eq!(known, ["x-known: yes"]);
+    }
+
+    #[tokio::test]
     async fn what_does_not_fit_is_refused() {
         let layer = IdentityHeadersLayer::new().header("x-user-id", "{claims.sub}");
         let claims = Claims::new().with("sub", "a".repeat(9_000));
@@ -354,6 +369,8 @@ mod tests {
         for (layer, what) in [
             (layer().header("a b", "x"), "\"a b\""),
             (layer().header("host", "x"), "`host`"),
+            (layer().header("Authorization", "x"), "rewrite"),
+            (layer().header("cookie", "x"), "rewrite"),
             (layer().header("Content_Length", "x"), "frames the message"),
             (layer().header("x-user", "{claims.}"), "`x-user`: template"),
             (layer().header("x-user", "{other}"), "no param `other`"),

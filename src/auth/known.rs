@@ -15,6 +15,14 @@ const WAYS: usize = 4;
 /// The end of a token, of which its place is made: a signature, which differs for every token.
 const TAIL: usize = 32;
 
+/// More than are ever needed, and not more than there is memory for.
+const MOST: usize = 1 << 20;
+
+/// What is wrong with the setting `cache_size`.
+pub(super) fn mistake(cache_size: usize) -> Option<String> {
+    (cache_size > MOST).then(|| format!("cache_size is {cache_size}; it is at most {MOST}"))
+}
+
 /// At most so many values, each until a time of its own. When there is no room, the one of a few that ends first makes room.
 ///
 /// A value is found by a keyed hash, so that nobody can choose which ones are in each other's way, and it is the value of a token only
@@ -53,7 +61,7 @@ impl<V> Cache<V> {
 
     fn new(most: usize, tail: usize) -> Self {
         Self {
-            most,
+            most: most.min(MOST),
             tail,
             keys: RandomState::new(),
             sets: OnceLock::new(),

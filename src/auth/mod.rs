@@ -86,6 +86,8 @@ pub use identity_headers::{
     IdentityHeaders, IdentityHeadersFuture, IdentityHeadersLayer, InternalToken,
 };
 pub use introspection::IntrospectionLayer;
+#[cfg(feature = "redis")]
+pub use jwt::RedisRevocation;
 pub use jwt::{Issuer, JwtLayer, Revocation, RevocationList};
 pub use service::{Authenticate, AuthenticateFuture, AuthenticateLayer};
 

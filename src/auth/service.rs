@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service, util::Oneshot};
 
@@ -46,7 +46,8 @@ impl AuthenticateLayer {
         Self::of(Way::one(authenticator))
     }
 
-    /// Lets in whom one of them knows, asked in this order until one does.
+    /// Lets in whom one of them knows, asked in this order until one does. The credentials for the others have then not been found
+    /// right: one that forwards them, as a token, may forward a forged one, so that backends have to verify it themselves.
     pub fn any_of(layers: impl IntoIterator<Item = Self>) -> Self {
         Self::of(Way::any(
             layers.into_iter().map(|layer| layer.way).collect(),
@@ -70,6 +71,11 @@ impl AuthenticateLayer {
     fn of(way: Way) -> Self {
         let mistakes = way.mistakes().into();
         Self { way, mistakes }
+    }
+
+    /// The fields that nobody else may set.
+    pub(crate) fn owned(&self) -> Vec<HeaderName> {
+        self.way.owned()
     }
 
     /// What is wrong with the settings.

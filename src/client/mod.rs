@@ -34,7 +34,7 @@ pub(crate) use http1::{Answer, Switched};
 pub(crate) use resolve::Resolver;
 pub(crate) use send::{Outgoing, Unanswered};
 #[cfg(feature = "tls")]
-pub(crate) use tls::{Roots, Tls, TlsSettings};
+pub(crate) use tls::Tls;
 pub(crate) use watch::Limits;
 
 use connect::Connector;

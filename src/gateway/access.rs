@@ -43,9 +43,10 @@ impl Access {
 
     /// The header fields that nobody else may set.
     pub(crate) fn owned(&self) -> impl Iterator<Item = HeaderName> {
-        self.identity_headers
-            .iter()
-            .flat_map(IdentityHeadersLayer::names)
+        let told = self.identity_headers.iter();
+        let added = self.authenticate.iter();
+        told.flat_map(IdentityHeadersLayer::names)
+            .chain(added.flat_map(AuthenticateLayer::owned))
     }
 
     /// What is wrong with a gateway's.

@@ -43,14 +43,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header::HOST};
+use http::{
+    HeaderValue, Method, Request, Response, Version,
+    header::{CONTENT_LENGTH, HOST},
+};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service, util::Oneshot};
 
 use super::{
     BuildError, NextFuture, Route, Upstream,
     assembly::Assembly,
-    door::canonical,
+    door::{CheckedBody, canonical},
     routes::{Missed, Routes},
     target::Ended,
 };
@@ -61,7 +64,7 @@ use crate::{
     error::{BoxError, Error},
     path::PathPolicy,
     problem::grpc,
-    upstream::{ForwardHeaders, OwnedHeaders, admit},
+    upstream::{ForwardHeaders, OwnedHeaders, admit, strip_request},
 };
 
 /// Sends what its routes take to their upstreams, and everything else to the service inside; see the
@@ -73,7 +76,8 @@ use crate::{
 /// * A route that takes a request leaves its name and params in the [`RequestContext`] among the extensions; there is one
 ///   afterwards if there was none.
 /// * Before a request goes to an upstream it loses its hop-by-hop fields (RFC 9110, section 7.6.1) and, unless it came
-///   through a gateway, `Forwarded` and `X-Forwarded-*`, which anybody may have written.
+///   through a gateway, `Forwarded` and `X-Forwarded-*`, which anybody may have written. The fields in which its routes say
+///   who sends a request are removed in any case, from its trailers too.
 /// * An upstream that fails is an `application/problem+json` answer, or a gRPC status for a gRPC client, with a
 ///   [`Rejection`](crate::Rejection) in its extensions. The only errors are those of the service inside.
 #[derive(Clone)]
@@ -271,11 +275,18 @@ fn authority<B>(request: &Request<B>) -> Option<HeaderValue> {
 
 /// The request without what nobody has taken off yet.
 fn clean(request: Request<Body>, owned: &OwnedHeaders) -> Request<Body> {
-    let (mut parts, body) = request.into_parts();
-    if let Some(context) = parts.extensions.get_mut::<RequestContext>()
-        && !context.is_admitted
-    {
-        admit(&mut parts.headers, parts.version, owned, context);
+    let (mut parts, mut body) = request.into_parts();
+    // In HTTP/1 what has a length has no trailers.
+    if parts.version >= Version::HTTP_2 || !parts.headers.contains_key(CONTENT_LENGTH) {
+        body = CheckedBody::wrap(body, owned, None);
+    }
+    match parts.extensions.get_mut::<RequestContext>() {
+        // A gateway in front does not know which fields are set here.
+        Some(context) if context.is_admitted => {
+            strip_request(&mut parts.headers, owned, true);
+        }
+        Some(context) => admit(&mut parts.headers, parts.version, owned, context),
+        None => {}
     }
     Request::from_parts(parts, body)
 }

@@ -62,7 +62,7 @@ pub struct Upstream {
     check: Option<HealthCheck>,
     resolver: Resolver,
     #[cfg(feature = "tls")]
-    tls: crate::client::TlsSettings,
+    tls: crate::tls::TlsSettings,
     pub(super) layers: Layers,
     pub(super) guards: Guards,
     mistakes: Vec<String>,
@@ -146,7 +146,7 @@ impl Upstream {
             check: None,
             resolver: Resolver::default(),
             #[cfg(feature = "tls")]
-            tls: crate::client::TlsSettings::default(),
+            tls: crate::tls::TlsSettings::default(),
             layers: Layers::default(),
             guards: Guards::default(),
             mistakes: Vec::new(),

@@ -46,7 +46,7 @@ use thiserror::Error;
 /// |---|---|---|---|
 /// | path | a path param as it was spelled; all but unreserved characters of others escaped, `/` too | refused, as is an empty one; an absent `{*rest}` goes together with the slash before it | dot segments, control characters, backslashes |
 /// | query | decoded, then all but unreserved characters escaped | leaves the query param out | |
-/// | header | decoded, without blanks at either end; of a claim, all but visible ASCII, `%`, blanks at its ends and a `,` in an array's item are percent-encoded | leaves the field out | control characters but for tabs |
+/// | header | decoded, without blanks at either end; of a claim, all but visible ASCII, `%`, `,` (but between the items of an array) and blanks at its ends are percent-encoded | leaves the field out | control characters but for tabs |
 #[derive(Debug, Clone, Default)]
 pub struct Rewrite {
     steps: Vec<Step>,

@@ -32,25 +32,25 @@ pub(super) fn escape_encoded(out: &mut Vec<u8>, text: &str, slashes: bool) {
 }
 
 /// Adds a claim so that it can be read back from a header field, whatever it is: items with commas between them, and percent-encoded
-/// what is not visible ASCII, what would be taken for an escape or a comma of the list, and blanks that a recipient would trim.
+/// what is not visible ASCII, what would be taken for an escape or for the comma between two items, and blanks that a recipient would trim.
 pub(super) fn escape_claim(out: &mut Vec<u8>, claim: JsonValue<'_>) {
     let Some(items) = claim.items() else {
-        return escape_item(out, claim.text(), false);
+        return escape_item(out, claim.text());
     };
     for (at, item) in items.enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        escape_item(out, item.text(), true);
+        escape_item(out, item.text());
     }
 }
 
-fn escape_item(out: &mut Vec<u8>, text: &str, is_in_list: bool) {
+fn escape_item(out: &mut Vec<u8>, text: &str) {
     let last = text.len().saturating_sub(1);
     for (at, &byte) in text.as_bytes().iter().enumerate() {
         match byte {
-            b'%' => push_escape(out, byte),
-            b',' if is_in_list => push_escape(out, byte),
+            // Of a text too: for some issuers a list of one is a text, and that must not look like a list of two.
+            b'%' | b',' => push_escape(out, byte),
             b' ' if at > 0 && at < last => out.push(byte),
             b'!'..=b'~' => out.push(byte),
             _ => push_escape(out, byte),

@@ -393,7 +393,7 @@ fn a_claim_can_be_read_back_from_a_header() {
         (r#"" x ""#, Some("%20x%20")),
         (r#"" ""#, Some("%20")),
         (r#""a%41""#, Some("a%2541")),
-        (r#""a,b""#, Some("a,b")),
+        (r#""a,b""#, Some("a%2Cb")),
         (r#"["a,b"]"#, Some("a%2Cb")),
         (r#"["a","b c"]"#, Some("a,b c")),
         (r#"["a",""]"#, Some("a,")),
@@ -448,7 +448,9 @@ proptest! {
             template.render_header(&facts).unwrap()
         };
         let (first, second) = (render(&one), render(&other));
-        prop_assert!(first.is_none() || one.is_array() != other.is_array() || first != second || one == other);
+        // A text is a list of one: some issuers have it so.
+        let list = |claim: &serde_json::Value| claim.as_array().cloned().unwrap_or(vec![claim.clone()]);
+        prop_assert!(first.is_none() || first != second || list(&one) == list(&other));
     }
 }
 

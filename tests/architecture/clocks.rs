@@ -43,6 +43,8 @@ const CORES: &[&str] = &[
     "observe::trace_context",
     "path",
     "problem",
+    "redis::circuit",
+    "redis::target",
     "rendezvous",
     "retry::backoff",
     "retry::budget",

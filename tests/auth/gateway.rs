@@ -1,7 +1,7 @@
 //! Authentication, authorisation and what backends are told, in a gateway over sockets.
 
 use axum::{Router, routing::any};
-use http::{HeaderMap, HeaderValue, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 use tower_gateway::{
     Claims, Gateway, GatewayBuilder, Identity, Route,
     auth::{AuthenticateLayer, Authenticator, AuthorizeLayer, Denied, IdentityHeadersLayer},
@@ -33,8 +33,8 @@ impl Authenticator for Pass {
         head.headers.remove("x-pass");
     }
 
-    fn mistakes(&self) -> Vec<String> {
-        Vec::new()
+    fn owned(&self) -> Vec<HeaderName> {
+        vec![HeaderName::from_static("x-owned")]
     }
 }
 
@@ -109,6 +109,8 @@ async fn who_is_known_and_may_goes_on_and_the_backend_is_told() {
         ("x-user", "root"),
         ("x_user", "root"),
         ("x-name", "root"),
+        ("x-owned", "root"),
+        ("x_owned", "root"),
         ("x-keep", "1"),
     ];
     for (path, pass, status, expected) in [

@@ -1,5 +1,8 @@
 //! Tokens of issuers, as clients send them.
 
+mod limits;
+mod revoked;
+
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -21,25 +24,25 @@ use tower_gateway::{
 
 use crate::support::{axum_backend, request_with, send, text};
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
         .as_secs()
 }
 
-fn key(kid: &str) -> SigningKey {
+pub fn key(kid: &str) -> SigningKey {
     SigningKey::generate(Algorithm::ES256)
         .unwrap()
         .with_kid(kid)
 }
 
-fn keys(all: &[&SigningKey]) -> KeySet {
+pub fn keys(all: &[&SigningKey]) -> KeySet {
     KeySet::new(all.iter().map(|key| key.key())).unwrap()
 }
 
 /// A token that is right, but for these members.
-fn token(key: &SigningKey, changes: Value) -> String {
+pub fn token(key: &SigningKey, changes: Value) -> String {
     let mut claims = json!({"iss": "https://a.example", "aud": "orders", "sub": "alice", "exp": now() + 600, "iat": now()});
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
@@ -51,12 +54,12 @@ fn token(key: &SigningKey, changes: Value) -> String {
     key.sign_claims(&claims).unwrap()
 }
 
-fn issuer(keys: impl KeySource) -> Issuer {
+pub fn issuer(keys: impl KeySource) -> Issuer {
     Issuer::new("https://a.example", keys).audience(["orders"])
 }
 
 /// The answer to a request with this token: the subject that the service saw.
-async fn ask(layer: &JwtLayer, token: &str) -> Response<Body> {
+pub async fn ask(layer: &JwtLayer, token: &str) -> Response<Body> {
     let request = Request::get("/").header("authorization", format!("Bearer {token}"));
     send_to(layer, request.body(Body::empty()).unwrap()).await
 }
@@ -79,7 +82,7 @@ async fn send_to(layer: &JwtLayer, request: Request<Body>) -> Response<Body> {
 #[derive(Clone, Debug)]
 struct Sent(Option<http::HeaderValue>, String);
 
-async fn status(layer: &JwtLayer, token: &str) -> u16 {
+pub async fn status(layer: &JwtLayer, token: &str) -> u16 {
     ask(layer, token).await.status().as_u16()
 }
 

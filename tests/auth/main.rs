@@ -8,14 +8,18 @@
 )]
 
 mod api_key;
+mod attacks;
 #[cfg(feature = "basic-auth")]
 mod basic;
+mod bypass;
 mod echo;
 mod forward;
 mod gateway;
 mod introspection;
 mod jwt;
 mod provider;
+#[cfg(feature = "redis")]
+mod redis;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
 mod support;
@@ -26,7 +30,7 @@ mod jose {
     mod examples;
     mod keys;
     mod sets;
-    mod support;
+    pub mod support;
     mod unchanged;
     mod wycheproof;
 }

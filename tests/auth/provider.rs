@@ -21,9 +21,14 @@ use tokio_rustls::{
     TlsAcceptor,
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
 };
-use tower_gateway::auth::{
-    jose::{Algorithm, KeySet, Policy, SigningKey, VerifyError, verify},
-    keys::{Jwks, KeySource},
+use tower::{Layer, ServiceExt};
+use tower_gateway::{
+    Body,
+    auth::{
+        Issuer, JwtLayer,
+        jose::{Algorithm, KeySet, Policy, SigningKey, VerifyError, verify},
+        keys::{Jwks, KeySource},
+    },
 };
 
 const OPENID: &str = "/.well-known/openid-configuration";
@@ -379,4 +384,42 @@ async fn an_answer_says_when_keys_are_loaded_again() {
     let token = other.sign("{}").unwrap();
     assert_eq!(check(&source, &token).await, Ok(()));
     assert_eq!(provider.asked("/jwks"), 2);
+}
+
+#[tokio::test]
+async fn a_layer_lets_in_by_the_keys_that_an_issuer_has_at_the_moment() {
+    let provider = Provider::start().await;
+    let layer = || {
+        let issuer = Issuer::new(&*provider.issuer, provider.discover());
+        JwtLayer::new(issuer.any_audience())
+    };
+    let status = async |layer: &JwtLayer, signer: &SigningKey| {
+        let claims = serde_json::json!({"iss": provider.issuer, "exp": 4_000_000_000_u64});
+        let token = signer.sign_claims(&claims).unwrap();
+        let request = Request::get("/").header("authorization", format!("Bearer {token}"));
+        let inner = tower::service_fn(async |_: Request<Body>| {
+            Ok::<_, std::convert::Infallible>(Response::new(Body::empty()))
+        });
+        let answer = layer
+            .layer(inner)
+            .oneshot(request.body(Body::empty()).unwrap());
+        answer.await.unwrap().status().as_u16()
+    };
+    // Not of random numbers, so that the same token can be made twice.
+    let key = |kid: &str| {
+        let key = SigningKey::generate(Algorithm::EdDSA).unwrap();
+        key.with_kid(kid)
+    };
+    let (old, new, other) = (key("old"), key("new"), key("other"));
+    assert_eq!(status(&layer(), &old).await, 503, "it has none yet");
+
+    provider.publish_keys(&[&old]);
+    let layer = layer();
+    assert_eq!(status(&layer, &old).await, 200);
+    assert_eq!(status(&layer, &old).await, 200, "it is remembered");
+    provider.publish_keys(&[&new]);
+    assert_eq!(status(&layer, &new).await, 200, "a new key");
+    assert_eq!(status(&layer, &old).await, 401, "its key is gone");
+    assert_eq!(status(&layer, &other).await, 401, "nobody has it");
+    assert_eq!(provider.asked("/jwks"), 3);
 }

@@ -1,5 +1,6 @@
 //! gRPC: tonic on both sides of the gateway, in all four forms.
 
+#[cfg(feature = "catch-panic")]
 mod errors;
 
 use std::{

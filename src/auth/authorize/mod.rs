@@ -26,7 +26,8 @@ pub use service::{Authorize, AuthorizeFuture};
 /// | [`when`](Self::when) | a closure says so |
 ///
 /// Where scopes are missing, `WWW-Authenticate` says which (RFC 6750, section 3.1: `insufficient_scope`). What else is missing is for
-/// the log alone.
+/// the log alone. A rule that can not be meant, as one without scopes, is a mistake that `build` reports; without a gateway nobody passes
+/// then, and the answer is 503.
 ///
 /// ```
 /// use tower_gateway::auth::AuthorizeLayer;
@@ -39,6 +40,8 @@ pub use service::{Authorize, AuthorizeFuture};
 #[derive(Clone, Debug, Default)]
 pub struct AuthorizeLayer {
     rules: Arc<Vec<Rule>>,
+    /// Why nobody may.
+    mistakes: Arc<[String]>,
 }
 
 impl AuthorizeLayer {
@@ -84,12 +87,12 @@ impl AuthorizeLayer {
         })
     }
 
-    /// The claim is what this header says, byte for byte, or an array that has it. Of several lines each one has to be it; without
-    /// the header the request is refused.
+    /// The claim is what this header says, byte for byte, or an array that has it. Of several lines each one has to be it, and so has
+    /// what is sent under the name with `_` for `-`; without the header the request is refused.
     pub fn claim_is_header(self, claim: impl Into<String>, header: impl Into<String>) -> Self {
         self.rule(Rule::IsHeader {
             claim: claim.into(),
-            header: header.into(),
+            header: header.into().to_ascii_lowercase(),
         })
     }
 
@@ -101,12 +104,13 @@ impl AuthorizeLayer {
 
     fn rule(mut self, rule: Rule) -> Self {
         Arc::make_mut(&mut self.rules).push(rule);
+        self.mistakes = self.rules.iter().flat_map(Rule::mistakes).collect();
         self
     }
 
     /// What is wrong with the rules.
     pub(crate) fn mistakes(&self) -> Vec<String> {
-        self.rules.iter().flat_map(Rule::mistakes).collect()
+        self.mistakes.to_vec()
     }
 
     /// The path params that it needs.
@@ -115,6 +119,9 @@ impl AuthorizeLayer {
     }
 
     fn check(&self, head: &Parts) -> Result<(), Denied> {
+        if !self.mistakes.is_empty() {
+            return Err(Denied::unavailable(self.mistakes.join("; ")));
+        }
         let context = head.extensions.get::<RequestContext>();
         let Some(identity) = context.and_then(RequestContext::identity) else {
             return Err(unknown(head));

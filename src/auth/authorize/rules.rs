@@ -7,6 +7,7 @@ use http::{HeaderName, request::Parts};
 use crate::{
     claims::Claims,
     context::{Params, RequestContext},
+    field,
     json::Value,
     template::encode::decode,
 };
@@ -24,7 +25,7 @@ pub(super) enum Rule {
         claim: String,
         param: String,
     },
-    /// The claim is every value of the header, or has them.
+    /// The claim is every value of the header (in lower case), or has them.
     IsHeader {
         claim: String,
         header: String,
@@ -153,10 +154,16 @@ fn is_param(params: Option<&Params>, claims: &Claims, claim: &str, param: &str) 
     value.is_some_and(|value| says(claims, claim, &decode(value.as_bytes())))
 }
 
-/// Whichever line of a header a backend goes by, it says what the claim does.
+/// Whichever line of a header a backend goes by, and whatever it takes for the same name, says what the claim does.
 fn is_header(head: &Parts, claims: &Claims, claim: &str, header: &str) -> bool {
-    let mut lines = head.headers.get_all(header).iter().peekable();
-    lines.peek().is_some() && lines.all(|line| says(claims, claim, line.as_bytes()))
+    let Ok(header) = HeaderName::from_bytes(header.as_bytes()) else {
+        return false;
+    };
+    let is_it =
+        |name: &HeaderName| field::is_alias(name.as_str().as_bytes(), header.as_str().as_bytes());
+    let mut lines = head.headers.iter().filter(|(name, _)| is_it(name));
+    head.headers.contains_key(&header)
+        && lines.all(|(_, line)| says(claims, claim, line.as_bytes()))
 }
 
 /// Whether the claim is this text or number, or an array that has it.
@@ -292,6 +299,9 @@ mod tests {
             (&[("x-tenant", "c"), ("x-tenant", "a")], false),
             (&[("x-tenant", "a, b")], false),
             (&[("x-tenant", "")], false),
+            (&[("x-tenant", "a"), ("x_tenant", "b")], true),
+            (&[("x-tenant", "a"), ("x_tenant", "c")], false),
+            (&[("x_tenant", "a")], false),
         ] {
             assert_eq!(
                 rule.check(&head(None, lines), &claims).is_ok(),

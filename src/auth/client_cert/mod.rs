@@ -22,7 +22,8 @@ use crate::{claims::Claims, clock, context::RequestContext, field, identity::Ide
 /// | `allow_…` | any certificate that is verified |
 /// | [`from_header`](Self::from_header) | never |
 ///
-/// No certificate, or one that is not verified or not valid any more, is 401; one that none of the rules allows is 403. The
+/// No certificate, or one that is not verified, not valid any more, or that none of the rules allows, is 403: a request can not be sent again with
+/// another one. Beside other ways, whose challenges say what else there is, the first three are 401. The
 /// [identity](Identity) has the method `client-cert`. Its `sub` is the name that a rule allowed; without rules the first URI, or DNS
 /// name, or `CN=` and the common name, or `sha256:` and the fingerprint, so that a name of one kind is never taken for one of another.
 /// Further claims are `uri` and `dns` (arrays), `cn`, `serial` and `fingerprint`.
@@ -39,7 +40,7 @@ use crate::{claims::Claims, clock, context::RequestContext, field, identity::Ide
 /// let layer = ClientCertLayer::new().allow_uri("spiffe://shop.example/billing").allow_dns("*.ops.shop.example");
 /// # let backend = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Body::from("hello"))) });
 /// let service = ServiceBuilder::new().layer(layer).service(backend);
-/// assert_eq!(service.oneshot(Request::new(())).await?.status(), 401);
+/// assert_eq!(service.oneshot(Request::new(())).await?.status(), 403);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, Default)]

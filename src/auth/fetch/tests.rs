@@ -81,7 +81,7 @@ fn a_url_has_to_be_https_unless_told_otherwise() {
     #[cfg(feature = "tls")]
     {
         assert!(Caller::new("https://keys.test/a?p=1", &strict).is_ok());
-        let roots = crate::client::Roots::Own(b"none".to_vec());
+        let roots = crate::tls::Roots::Own(b"none".to_vec());
         let mut settings = lax.clone();
         settings.tls.roots = roots;
         for (url, wrong) in [("https://a", "no PEM"), ("http://a", "settings for TLS")] {
@@ -204,4 +204,23 @@ async fn a_failure_says_what_it_is() {
     let (at, _told) = server(&["nonsense\r\n\r\n"]).await;
     let error = ask(at, &in_clear()).await.unwrap_err().to_string();
     assert!(error.contains("answered badly"), "{error}");
+}
+
+#[test]
+fn no_mistake_shows_a_secret() {
+    let settings = CallSettings::default();
+    for url in [
+        "http://id.example/a?key=hush",
+        "http://id.example/a#hush",
+        "http://user:hush@id.example/a",
+        "http://us@er:hush@id.example/a?b",
+        "ftp://:hush@id.example",
+        "https://id.example/a b?key=hush",
+        "user:hush@id.example",
+        "https://user:hush@id.example/",
+        "https://id.example:x/?hush",
+    ] {
+        let mistake = Caller::new(url, &settings).err().unwrap();
+        assert!(!mistake.contains("hush"), "{mistake}");
+    }
 }

@@ -80,7 +80,8 @@ impl ForwardAuthLayer {
     }
 
     /// The fields of the service's answer that go on with the request. What a client sends under these names, or their aliases with `_`,
-    /// never does, also if the service sends none. Default: none.
+    /// never does, also if the service sends none; in a gateway on no route, but for `authorization`, `cookie` and the
+    /// [`request_headers`](Self::request_headers), which other routes let through. Default: none.
     pub fn response_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.edit(|settings| settings.response_headers = names.into_iter().collect())
     }
@@ -139,6 +140,17 @@ impl Authenticator for ForwardAuthLayer {
         for name in &self.0.response_headers {
             field::remove(&mut head.headers, name);
         }
+    }
+
+    /// What the service is shown has to get there.
+    fn owned(&self) -> Vec<HeaderName> {
+        let settings = &*self.0;
+        let is_read = |name: &&HeaderName| {
+            [header::AUTHORIZATION, header::COOKIE].contains(name)
+                || settings.request_headers.contains(name)
+        };
+        let owned = settings.response_headers.iter();
+        owned.filter(|name| !is_read(name)).cloned().collect()
     }
 
     fn mistakes(&self) -> Vec<String> {

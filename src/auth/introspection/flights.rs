@@ -73,6 +73,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_is_for_those_who_have_waited_for_it() {
+        let flights = Flights::new();
+        let answer = tokio::sync::Notify::new();
+        let mut first = Box::pin(flights.ask("a", || async {
+            answer.notified().await;
+            1
+        }));
+        let mut second = Box::pin(flights.ask("a", || async { 2 }));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        answer.notify_one();
+        assert_eq!(first.await, 1);
+        // Who has waited has not looked yet.
+        assert_eq!(flights.ask("a", || async { 3 }).await, 3);
+        assert_eq!(second.await, 1);
+    }
+
+    #[tokio::test]
     async fn who_waits_asks_in_the_place_of_one_that_is_gone() {
         let flights = Flights::new();
         let mut first = Box::pin(flights.ask("a", std::future::pending::<u8>));

@@ -325,6 +325,7 @@ impl Authenticator for IntrospectionLayer {
         if matches!(settings.credentials, Some(Err(()))) {
             mistakes.push("the gateway's token has characters that no header field has".to_owned());
         }
+        mistakes.extend(crate::auth::known::mistake(settings.cache_size));
         for (name, time) in [
             ("cache_ttl", settings.cache_ttl),
             ("negative_cache_ttl", settings.negative_cache_ttl),

@@ -114,12 +114,12 @@ impl ClaimPolicy {
                 _ => {}
             }
         }
-        let has_audience = claims.get("aud").is_some();
+        let has_audience = || claims.member("aud").is_some();
         let has = |wanted: &str| claims.audience().any(|one| one == wanted);
         let is_ours = match &self.audience {
-            Audience::Nobody => !has_audience,
+            Audience::Nobody => !has_audience(),
             Audience::Any => true,
-            _ if !has_audience => return Err(missing("aud")),
+            _ if !has_audience() => return Err(missing("aud")),
             Audience::AnyOf(wanted) => wanted.iter().any(|wanted| has(wanted)),
             Audience::AllOf(wanted) => wanted.iter().all(|wanted| has(wanted)),
         };

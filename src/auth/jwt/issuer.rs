@@ -10,6 +10,9 @@ use crate::{
     error::BoxError,
 };
 
+/// How far clocks may be apart at most.
+pub(super) const MAX_LEEWAY: Duration = Duration::from_secs(3_600);
+
 /// Somebody whose tokens are believed: a name, keys, and what a token has to be. A token of one issuer is never verified with the keys
 /// of another. Clones share the keys.
 ///
@@ -110,7 +113,7 @@ impl Issuer {
 
     /// How far the clocks may be apart, for `exp`, `nbf` and `iat`. At most an hour. Default: 60 s.
     pub fn leeway(mut self, leeway: Duration) -> Self {
-        if leeway > Duration::from_secs(3_600) {
+        if leeway > MAX_LEEWAY {
             self.mistakes
                 .push(format!("leeway is {leeway:?}; allowed is up to an hour"));
         } else {

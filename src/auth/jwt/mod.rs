@@ -1,6 +1,8 @@
 //! Signed tokens as credentials.
 
 mod issuer;
+#[cfg(feature = "redis")]
+mod redis;
 mod revocation;
 
 use std::{
@@ -16,10 +18,12 @@ use super::{
     bearer::Bearer,
     denied::Denied,
     jose::{ClaimError, KeyId, KeySet, Policy, Unverified, Verified, VerifyError},
-    known::{Cache, Entry},
+    known::{self, Cache, Entry},
 };
 use crate::{claims::Claims, clock, identity::Identity};
 pub use issuer::Issuer;
+#[cfg(feature = "redis")]
+pub use redis::RedisRevocation;
 use revocation::AnyRevocation;
 pub use revocation::{Revocation, RevocationList};
 
@@ -136,7 +140,7 @@ impl JwtLayer {
         self.edit(|settings| settings.bearer = settings.bearer.clone().forward(on))
     }
 
-    /// How many tokens are remembered, rounded up to a multiple of 4; 0 verifies each anew. When there is no room, one that ends soon is
+    /// How many tokens are remembered, up to a million (2^20), rounded up to a multiple of 4; 0 verifies each anew. When there is no room, one that ends soon is
     /// forgotten.
     pub fn cache_size(self, tokens: usize) -> Self {
         self.edit(|settings| settings.cache_size = tokens)
@@ -171,7 +175,13 @@ impl JwtLayer {
 
     /// What other settings have found valid is not known to be so by these.
     fn edit(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(Arc::make_mut(&mut self.settings));
+        let settings = Arc::make_mut(&mut self.settings);
+        change(settings);
+        // A token has one limit, whichever issuer it is of.
+        let max = settings.max_token_length;
+        for issuer in &mut settings.issuers {
+            issuer.tokens = issuer.tokens.clone().max_length(max);
+        }
         self.known = Arc::new(Cache::of_tokens(self.settings.cache_size));
         self
     }
@@ -310,9 +320,12 @@ impl Authenticator for JwtLayer {
         let issuers = &self.settings.issuers;
         let mut mistakes: Vec<String> = issuers.iter().flat_map(Issuer::mistakes).collect();
         mistakes.extend(self.settings.bearer.mistakes());
+        let revocation = self.settings.revocation.iter();
+        mistakes.extend(revocation.flat_map(|revocation| revocation.mistakes()));
         if self.settings.cache_ttl.is_zero() {
             mistakes.push("cache_ttl is 0; for no cache say `cache_size(0)`".to_owned());
         }
+        mistakes.extend(known::mistake(self.settings.cache_size));
         let is_unnamed = |issuer: &Issuer| issuer.name.is_none();
         if issuers.len() > 1 && issuers.iter().any(is_unnamed) {
             mistakes

@@ -9,6 +9,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
+use super::issuer::MAX_LEEWAY;
 use crate::{claims::Claims, clock, error::BoxError};
 
 /// Says of tokens that are otherwise valid whether they were taken back. It is asked for every request, those with a remembered token
@@ -31,6 +32,11 @@ pub trait Revocation: Send + Sync + 'static {
     /// # Errors
     /// It can not be found out: the request is answered with 503.
     fn is_revoked(&self, claims: &Claims) -> impl Future<Output = Result<bool, BoxError>> + Send;
+
+    /// What is wrong with the settings, for who assembles a gateway. Default: nothing.
+    fn mistakes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 pub(super) trait AnyRevocation: Send + Sync {
@@ -38,6 +44,8 @@ pub(super) trait AnyRevocation: Send + Sync {
         &'a self,
         claims: &'a Claims,
     ) -> Pin<Box<dyn Future<Output = Result<bool, BoxError>> + Send + 'a>>;
+
+    fn mistakes(&self) -> Vec<String>;
 }
 
 impl<R: Revocation> AnyRevocation for R {
@@ -47,12 +55,17 @@ impl<R: Revocation> AnyRevocation for R {
     ) -> Pin<Box<dyn Future<Output = Result<bool, BoxError>> + Send + 'a>> {
         Box::pin(Revocation::is_revoked(self, claims))
     }
+
+    fn mistakes(&self) -> Vec<String> {
+        Revocation::mistakes(self)
+    }
 }
 
 /// A list of what was taken back, in the memory of this process: by the token's `jti`, or of a subject everything that was issued
 /// until now. Clones share the list.
 ///
-/// What is on it leaves it when no token that it could concern is valid any more. When it is full, nothing is added and
+/// What is on it leaves it when no token that it could concern is valid any more, whatever leeway it is given: an hour after its time.
+/// An entry that is made again lasts until the later time of both. When it is full, nothing is added and
 /// [`revoke`](Self::revoke) says so: nobody is forgotten who was taken back.
 ///
 /// ```
@@ -104,7 +117,8 @@ impl RevocationList {
     pub fn revoke(&self, jti: impl Into<Box<str>>, until: SystemTime) -> bool {
         let jti = jti.into();
         self.change(clock::wall(), |revoked| {
-            _ = revoked.tokens.insert(jti, until)
+            let known = revoked.tokens.entry(jti).or_insert(until);
+            *known = until.max(*known);
         })
     }
 
@@ -116,7 +130,11 @@ impl RevocationList {
             issued_until: now,
             until,
         };
-        self.change(now, |revoked| _ = revoked.subjects.insert(subject, entry))
+        self.change(now, |revoked| {
+            let known = revoked.subjects.entry(subject).or_insert(entry);
+            known.issued_until = entry.issued_until.max(known.issued_until);
+            known.until = entry.until.max(known.until);
+        })
     }
 
     /// Takes the token's entry off the list.
@@ -146,8 +164,15 @@ impl RevocationList {
             self.0.change.lock().unwrap_or_else(PoisonError::into_inner);
         let mut revoked = Revoked::clone(&self.0.now.load());
         change(&mut revoked);
-        revoked.tokens.retain(|_, until| now < *until);
-        revoked.subjects.retain(|_, subject| now < subject.until);
+        // A token is accepted for longer than it says, by the leeway of its issuer.
+        let is_needed = |until: SystemTime| {
+            let end = until.checked_add(MAX_LEEWAY);
+            end.is_none_or(|end| now < end)
+        };
+        revoked.tokens.retain(|_, until| is_needed(*until));
+        revoked
+            .subjects
+            .retain(|_, subject| is_needed(subject.until));
         let fits = revoked.len() <= self.0.most;
         if fits {
             self.0.now.store(Arc::new(revoked));
@@ -224,6 +249,18 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_is_made_again_does_not_end_sooner() {
+        let list = RevocationList::new(10);
+        let later = clock::wall() + Duration::from_secs(60);
+        let past = SystemTime::UNIX_EPOCH;
+        assert!(list.revoke("a", later) && list.revoke_subject("mallory", later));
+        assert!(list.revoke("a", past) && list.revoke_subject("mallory", past));
+        for claims in [r#"{"jti": "a"}"#, r#"{"sub": "mallory"}"#] {
+            assert!(is_revoked(&list, claims), "{claims}");
+        }
+    }
+
+    #[test]
     fn a_full_list_says_so_and_forgets_nobody() {
         let list = RevocationList::new(2);
         let (past, later) = (
@@ -232,6 +269,9 @@ mod tests {
         );
         assert!(list.revoke("old", past));
         assert_eq!(list.len(), 0, "it is over already");
+        let leeway = clock::wall() - Duration::from_secs(60);
+        assert!(list.revoke("in the leeway", leeway) && list.len() == 1);
+        list.restore("in the leeway");
         assert!(list.revoke("a", later) && list.revoke("b", later));
         assert!(!list.revoke("c", later) && !list.revoke_subject("c", later));
         assert!(list.revoke("a", later), "it is there already");

@@ -28,7 +28,7 @@ use crate::{
 /// * **A new key** is found when a token names its `kid`: the keys are loaded at once, and the request waits. However many requests
 ///   miss a key, there is one load at a time, which goes on when they go away. Clients choose the `kid`, so there is one such
 ///   load in a [`cooldown`](Self::cooldown), and a `kid` that was looked for in vain does not cause another one for twice as long each time, up
-///   to an hour.
+///   to five minutes: for so long can whoever guesses the next `kid` keep it from being found.
 /// * **A key that is not listed any more** is not used from the next load on, and neither is a key whose `kid` is listed with another one.
 /// * **When the source fails**, or answers what is no JWK set with a key that can be used, the keys that were loaded last are used on,
 ///   for the [`outage_tolerance`](Self::outage_tolerance); then there are none, and requests get 503. It is asked again after a
@@ -98,7 +98,8 @@ impl Jwks {
         }
     }
 
-    /// How long a load may take, above 0, discovery included; so long a request waits at most. Default: 5 s.
+    /// How long a load may take, above 0, discovery included. A request waits for two loads at most: one that is under way when it
+    /// comes may be too early to know a new key. Default: 5 s.
     pub fn timeout(self, time: Duration) -> Self {
         self.set(|this| this.calls.timeout = time)
     }
@@ -133,14 +134,14 @@ impl Jwks {
     /// Trusts only these authorities (PEM, one or more), instead of what the operating system trusts.
     #[cfg(feature = "tls")]
     pub fn tls_authority(self, pem: impl Into<Vec<u8>>) -> Self {
-        let roots = crate::client::Roots::Own(pem.into());
+        let roots = crate::tls::Roots::Own(pem.into());
         self.set(|this| this.calls.tls.roots = roots)
     }
 
     /// Trusts the web's roots that are compiled in, instead of what the operating system trusts.
     #[cfg(feature = "webpki-roots")]
     pub fn tls_web_roots(self) -> Self {
-        self.set(|this| this.calls.tls.roots = crate::client::Roots::Web)
+        self.set(|this| this.calls.tls.roots = crate::tls::Roots::Web)
     }
 
     /// How it is at the moment.

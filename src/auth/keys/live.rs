@@ -2,14 +2,14 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwapOption;
 use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
-    time::timeout_at,
+    time::{timeout, timeout_at},
 };
 
 use super::{
@@ -37,6 +37,8 @@ pub(super) struct Live {
     place: Place,
     loader: Option<Arc<Loader>>,
     mistakes: Vec<String>,
+    /// How long a load is waited for, if nothing is heard of it.
+    patience: Duration,
     view: ArcSwapOption<View>,
     core: Mutex<Core>,
     /// Tells the task that there is something to do.
@@ -70,6 +72,7 @@ impl Live {
             place: place.clone(),
             loader: loader.ok().filter(|_| mistakes.is_empty()).map(Arc::new),
             mistakes,
+            patience: calls.timeout.saturating_mul(2),
             view: ArcSwapOption::empty(),
             core: Mutex::new(Core {
                 schedule: Schedule::new(timing.clone()),
@@ -119,7 +122,9 @@ impl Live {
                 return Ok(keys);
             }
             self.wake.notify_one();
-            rung.changed().await?;
+            // The task may be on a runtime that nobody drives at the moment.
+            let heard = timeout(self.patience, rung.changed()).await;
+            heard.map_err(|_| "the task that loads keys does not run")??;
         }
     }
 
@@ -164,6 +169,12 @@ impl Live {
 
     fn end(&self, loaded: Result<Loaded, String>) {
         let (now, random) = (clock::now(), random::next_u64());
+        let loaded = loaded.map_err(|error| shown(&error));
+        // Not under the lock: whoever listens may want to know the status.
+        #[cfg(feature = "tracing")]
+        if let Err(error) = &loaded {
+            tracing::warn!(target: "tower_gateway::keys", source = %self.place, error, "no keys were loaded");
+        }
         let mut core = self.core();
         match loaded {
             Ok(Loaded { keys, fresh_for }) => {
@@ -175,9 +186,6 @@ impl Live {
                 self.view.store(Some(Arc::new(View { keys, until })));
             }
             Err(error) => {
-                let error: String = error.chars().take(MAX_ERROR).collect();
-                #[cfg(feature = "tracing")]
-                tracing::warn!(target: "tower_gateway::keys", source = %self.place, error, "no keys were loaded");
                 core.schedule.failed(now, random);
                 core.last_error = Some(error);
             }
@@ -198,6 +206,14 @@ impl Live {
             last_error: core.last_error.clone(),
         }
     }
+}
+
+/// On one line, and not too long.
+fn shown(error: &str) -> String {
+    let chars = error.chars().take(MAX_ERROR);
+    chars
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect()
 }
 
 fn has(keys: &KeySet, kid: &str) -> bool {

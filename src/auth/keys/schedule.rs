@@ -8,8 +8,8 @@ use std::{
 /// After a failure it takes this long to try again, then twice as long each time, up to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// How many unknown `kid`s are remembered, and for how long at most.
-const UNKNOWN: (usize, Duration) = (64, Duration::from_secs(60 * 60));
+/// How many unknown `kid`s are remembered, and for how long at most: whoever guesses the next one keeps it from being found for so long.
+const UNKNOWN: (usize, Duration) = (64, Duration::from_secs(5 * 60));
 
 #[derive(Clone, Debug)]
 pub(super) struct Timing {

@@ -115,6 +115,7 @@ async fn however_many_miss_a_key_there_is_one_load() {
     assert_eq!(fake.loads(), 3, "keys that are nowhere");
     assert_eq!(kids(jwks.current()), ["a", "b"]);
     // What is there needs no load.
+    pass(secs(30)).await;
     jwks.refresh(Some("a")).await.unwrap();
     assert_eq!(fake.loads(), 3);
 }
@@ -271,6 +272,14 @@ async fn it_ends_with_the_last_clone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_is_on_one_line_and_not_too_long() {
+    let jwks = Jwks::from_fn(|| async { Err(format!("a\nb{}", "c".repeat(1000)).into()) });
+    let error = jwks.refresh(None).await.unwrap_err().to_string();
+    assert!(error.starts_with("a bc") && error.len() == 500, "{error}");
+    assert_eq!(jwks.status().last_error, Some(error));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_function_may_panic() {
     let jwks = Jwks::from_fn(|| async { panic!("on purpose") });
     for _ in 0..2 {
@@ -301,7 +310,8 @@ fn when_a_runtime_ends_another_one_goes_on() {
         });
         yield_now().await;
         first.shutdown_background();
-        assert_eq!(kids(waiting.await.unwrap().ok()), ["a"]);
+        let keys = tokio::time::timeout(secs(30), waiting).await;
+        assert_eq!(kids(keys.unwrap().unwrap().ok()), ["a"]);
     });
     assert_eq!(fake.loads(), 2);
     drop(second);
@@ -312,6 +322,24 @@ fn when_a_runtime_ends_another_one_goes_on() {
         "there is no runtime"
     );
     assert_eq!(kids(jwks.current()), ["a"]);
+}
+
+#[test]
+fn a_runtime_that_stands_still_is_not_waited_for() {
+    let fake = Fake::new(&["a"]);
+    let jwks = fake.jwks();
+    let new = || Builder::new_current_thread().enable_time().build().unwrap();
+    let first = new();
+    first.block_on(async { assert!(jwks.current().is_none()) });
+    // The first one is there still, with the task, and nobody drives it.
+    let second = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let waited =
+        second.block_on(async { tokio::time::timeout(secs(60), jwks.refresh(None)).await });
+    assert!(matches!(waited, Ok(Err(_))), "{:?}", waited.is_ok());
 }
 
 #[tokio::test]

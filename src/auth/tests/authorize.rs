@@ -82,6 +82,21 @@ async fn a_closure_sees_who_it_is() {
     assert_eq!(ask(&layer, header(), Some("b")).await.0, 403);
 }
 
+#[tokio::test]
+async fn a_layer_with_a_mistake_lets_nobody_pass() {
+    let none: [&str; 0] = [];
+    let layer = || AuthorizeLayer::new();
+    let known = || Some(AuthenticateLayer::new(Header));
+    for layer in [
+        layer().all_scopes(none),
+        layer().any_scope(none),
+        layer().all_of("scope", none),
+        layer().all_scopes(["a b"]),
+    ] {
+        assert_eq!(ask(&layer, known(), Some("a b")).await.0, 503, "{layer:?}");
+    }
+}
+
 #[test]
 fn rules_that_can_not_be_meant_are_named() {
     let none: [&str; 0] = [];

@@ -57,7 +57,7 @@ impl Ending {
 }
 
 /// A body whose trailers are looked at.
-pub(super) struct CheckedBody {
+pub(crate) struct CheckedBody {
     body: Body,
     owned: OwnedHeaders,
     /// Of HTTP/1.
@@ -67,7 +67,7 @@ pub(super) struct CheckedBody {
 
 impl CheckedBody {
     /// Looks at the trailers of a body that may have some.
-    pub(super) fn wrap(body: Body, owned: &OwnedHeaders, ending: Option<Ending>) -> Body {
+    pub(crate) fn wrap(body: Body, owned: &OwnedHeaders, ending: Option<Ending>) -> Body {
         if body.is_end_stream() {
             if let Some(ending) = ending {
                 ending.0.store(true, Ordering::Relaxed);

@@ -8,8 +8,7 @@ use std::net::SocketAddr;
 
 use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, Version, uri::Scheme};
 
-use body::CheckedBody;
-pub(crate) use body::Ending;
+pub(crate) use body::{CheckedBody, Ending};
 use request::{Checked, RequestError, check_request};
 pub(crate) use trusted::TrustedProxies;
 

@@ -8,14 +8,14 @@ impl Upstream {
     /// TLS, an endpoint that is not `https`.
     #[cfg(feature = "tls")]
     pub fn tls_authority(self, pem: impl Into<Vec<u8>>) -> Self {
-        let roots = crate::client::Roots::Own(pem.into());
+        let roots = crate::tls::Roots::Own(pem.into());
         self.set(|this| this.tls.roots = roots)
     }
 
     /// Trusts the web's roots that are compiled in, instead of what the operating system trusts.
     #[cfg(feature = "webpki-roots")]
     pub fn tls_web_roots(self) -> Self {
-        self.set(|this| this.tls.roots = crate::client::Roots::Web)
+        self.set(|this| this.tls.roots = crate::tls::Roots::Web)
     }
 
     /// Shows this certificate chain to the backend (PEM), with its private key (PEM), when it asks. Default: none.

@@ -194,7 +194,7 @@ fn what_began_after_the_question_answers_it() {
 #[test]
 fn a_kid_that_is_looked_for_in_vain_waits_longer_each_time() {
     let mut source = Source::loaded();
-    for wait in [60, 120, 240, 480, 960, 1920, 3600, 3600] {
+    for wait in [60, 120, 240, 300, 300] {
         assert_eq!(source.ask(Some("old")), Ask::Wait);
         source.load(Some(Duration::MAX));
         source.pass(secs(wait - 1));
@@ -202,9 +202,11 @@ fn a_kid_that_is_looked_for_in_vain_waits_longer_each_time() {
         source.pass(secs(1));
     }
     // A key that has come and gone is new again.
-    source.ask(Some("old"));
+    assert_eq!(source.ask(Some("old")), Ask::Wait);
+    source.load(None);
     source.schedule.begin();
     source.schedule.loaded(None, |_| true, source.now, 0);
+    source.load(None);
     source.pass(secs(30));
     assert_eq!(source.ask(Some("old")), Ask::Wait);
 }

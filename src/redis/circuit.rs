@@ -1,0 +1,173 @@
+//! Whether Redis is asked at the moment, and who tries it when it was away.
+
+use std::time::{Duration, Instant};
+
+/// What somebody does who has something to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Ask: there is a connection.
+    Ask,
+    /// Connect.
+    Connect,
+    /// Wait for who is connecting.
+    Wait,
+    /// Do without.
+    GiveUp,
+}
+
+/// A dead Redis costs one call its time for each attempt; the others know at once. The time to the next attempt doubles with each failure,
+/// up to a limit, and is forgotten when something was answered.
+#[derive(Clone, Debug)]
+pub(super) struct Circuit {
+    /// The times to the second attempt, and to the next one at most.
+    delays: (Duration, Duration),
+    /// For how long others wait for the first attempt.
+    patience: Duration,
+    /// The last one; none since something was answered.
+    delay: Option<Duration>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Apart,
+    Connecting { since: Instant },
+    Together,
+    Down { until: Instant },
+}
+
+impl Circuit {
+    pub(super) fn new(delays: (Duration, Duration), patience: Duration) -> Self {
+        Self {
+            delays,
+            patience,
+            delay: None,
+            phase: Phase::Apart,
+        }
+    }
+
+    pub(super) fn turn(&mut self, now: Instant) -> Turn {
+        match self.phase {
+            Phase::Together => Turn::Ask,
+            Phase::Connecting { since } => {
+                let is_young = now.saturating_duration_since(since) < self.patience;
+                match self.delay.is_none() && is_young {
+                    true => Turn::Wait,
+                    false => Turn::GiveUp,
+                }
+            }
+            Phase::Down { until } if now < until => Turn::GiveUp,
+            Phase::Apart | Phase::Down { .. } => {
+                self.phase = Phase::Connecting { since: now };
+                Turn::Connect
+            }
+        }
+    }
+
+    pub(super) fn is_connecting(&self) -> bool {
+        matches!(self.phase, Phase::Connecting { .. })
+    }
+
+    pub(super) fn connected(&mut self) {
+        self.phase = Phase::Together;
+    }
+
+    /// Something was answered.
+    pub(super) fn answered(&mut self) {
+        self.delay = None;
+    }
+
+    /// It could not be reached, or has fallen silent.
+    pub(super) fn failed(&mut self, now: Instant) {
+        let (first, most) = self.delays;
+        let delay = self.delay.map_or(first, |delay| delay.saturating_mul(2));
+        let delay = delay.min(most);
+        self.delay = Some(delay);
+        let until = now.checked_add(delay).unwrap_or(now);
+        self.phase = Phase::Down { until };
+    }
+
+    /// The connection, or the attempt at one, has ended without a failure: servers end connections that are idle, and restart.
+    pub(super) fn ended(&mut self) {
+        self.phase = Phase::Apart;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Waits of 100, 200, 300 ms between attempts, and of 50 for the first one.
+    struct Test(Circuit, Instant);
+
+    impl Test {
+        fn new() -> Self {
+            let ms = Duration::from_millis;
+            Self(Circuit::new((ms(100), ms(300)), ms(50)), Instant::now())
+        }
+
+        fn at(&self, ms: u64) -> Instant {
+            self.1 + Duration::from_millis(ms)
+        }
+
+        fn turn(&mut self, ms: u64) -> Turn {
+            self.0.turn(self.at(ms))
+        }
+
+        fn failed(&mut self, ms: u64) {
+            self.0.failed(self.at(ms));
+        }
+    }
+
+    #[test]
+    fn everybody_waits_a_little_for_the_first_connection() {
+        let mut test = Test::new();
+        assert_eq!(test.turn(0), Turn::Connect);
+        assert_eq!((test.turn(0), test.turn(49)), (Turn::Wait, Turn::Wait));
+        assert_eq!(test.turn(50), Turn::GiveUp);
+        test.0.connected();
+        assert_eq!((test.turn(50), test.turn(9_999)), (Turn::Ask, Turn::Ask));
+    }
+
+    #[test]
+    fn attempts_become_rarer_and_only_one_call_makes_each() {
+        let mut test = Test::new();
+        let mut now = 0;
+        for delay in [100, 200, 300, 300] {
+            assert_eq!(test.turn(now), Turn::Connect);
+            if now > 0 {
+                assert_eq!(test.turn(now), Turn::GiveUp, "somebody else is at it");
+            }
+            test.failed(now + 10);
+            now += 10 + delay;
+            assert_eq!(test.turn(now - 1), Turn::GiveUp);
+        }
+        assert_eq!(test.turn(now), Turn::Connect);
+        test.0.connected();
+        test.failed(now);
+        assert_eq!(
+            (test.turn(now + 299), test.turn(now + 300)),
+            (Turn::GiveUp, Turn::Connect),
+            "a connection alone proves nothing"
+        );
+        test.0.connected();
+        test.0.answered();
+        test.failed(now);
+        assert_eq!(
+            (test.turn(now + 99), test.turn(now + 100)),
+            (Turn::GiveUp, Turn::Connect)
+        );
+    }
+
+    #[test]
+    fn what_has_ended_is_begun_anew_at_once() {
+        let mut test = Test::new();
+        assert_eq!(test.turn(0), Turn::Connect);
+        test.0.connected();
+        test.0.ended();
+        assert_eq!((test.turn(1), test.turn(1)), (Turn::Connect, Turn::Wait));
+        assert!(test.0.is_connecting());
+        test.0.ended();
+        assert_eq!(test.turn(2), Turn::Connect);
+    }
+}
