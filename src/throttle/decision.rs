@@ -18,6 +18,17 @@ pub struct Decision {
 const NEVER: u64 = u64::MAX;
 
 impl Decision {
+    /// It is allowed: what is left then, and the time until all is there again.
+    pub fn allowed(remaining: u64, reset_after: Duration) -> Self {
+        Self::allow(remaining, 1, nanos(reset_after))
+    }
+
+    /// It is refused: what is left, the time until all is there again, and the time until the same request would be allowed; `None` if it never is.
+    pub fn refused(remaining: u64, reset_after: Duration, retry_after: Option<Duration>) -> Self {
+        let retry = retry_after.map_or(NEVER, |time| nanos(time).min(NEVER - 1));
+        Self::refuse(remaining, 1, nanos(reset_after), retry)
+    }
+
     /// `left` in parts of a `unit`, `reset` in nanoseconds from now.
     #[inline]
     pub(super) fn allow(left: u64, unit: u64, reset: u64) -> Self {
@@ -70,6 +81,10 @@ impl Decision {
     pub fn retry_after(&self) -> Option<Duration> {
         (self.retry != NEVER).then(|| Duration::from_nanos(self.retry))
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl PartialEq for Decision {

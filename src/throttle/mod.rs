@@ -29,6 +29,7 @@
 mod algorithm;
 mod decision;
 mod gcra;
+mod limiter;
 mod policy;
 mod store;
 #[cfg(test)]
@@ -36,5 +37,6 @@ mod tests;
 mod window;
 
 pub use decision::Decision;
+pub use limiter::{Ask, Decisions, RateLimiter};
 pub use policy::Policy;
-pub use store::{Ask, Decisions, LocalStore, StoreFigures};
+pub use store::{LocalStore, StoreFigures};

@@ -8,17 +8,21 @@ mod tests;
 use std::{
     fmt,
     hash::{BuildHasher, Hasher, RandomState},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::Instant,
 };
 
 use smallvec::SmallVec;
 
 use self::limiter::{Limiter, Locked, Undo};
-use super::{decision::Decision, policy::Policy};
-use crate::clock;
+use super::{
+    decision::Decision,
+    limiter::{Ask, Decisions, INLINE, RateLimiter},
+    policy::Policy,
+};
+use crate::{clock, error::BoxError};
 
-/// Keeps what each key has spent in the memory of this process, exactly and within a bound.
+/// Keeps what each key has spent in the memory of this process, exactly and within a bound. Clones share it.
 ///
 /// A key is known by 64 bits of a hash with a key of its own in each process, so nobody can choose keys that share their
 /// state: two of a million clients do by chance once in 37 million processes. A rate keeps 8 bytes for a key beside these, a sliding window 16.
@@ -37,27 +41,13 @@ use crate::clock;
 /// check after the other: there is no span in which more is let through than the policy allows, and nothing is refused that was there.
 ///
 /// Nothing is allocated by a check, but to make room for new keys, and for more than eight at once. Nothing runs in the background.
+#[derive(Clone)]
 pub struct LocalStore {
-    limiters: Box<[OnceLock<Limiter>]>,
+    limiters: Arc<[OnceLock<Limiter>]>,
     max_keys: usize,
     epoch: Instant,
     keys: RandomState,
 }
-
-/// What is asked of a limit: may this key spend this much?
-#[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
-    /// The limit. Policies that are equal in name and settings share what a key has spent.
-    pub policy: &'a Policy,
-    /// Who spends.
-    pub key: &'a [u8],
-    /// How much: zero only looks whether there is no debt.
-    pub cost: u64,
-}
-
-/// What several limits say, each in its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decisions(SmallVec<[Decision; INLINE]>);
 
 /// How full a [`LocalStore`] is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,8 +61,6 @@ pub struct StoreFigures {
     pub overflows: u64,
 }
 
-/// At once, without an allocation.
-const INLINE: usize = 8;
 /// Of one store.
 const MOST_POLICIES: usize = 64;
 const MAX_KEYS: usize = 1_000_000;
@@ -244,6 +232,36 @@ struct Step {
     undo: Option<Undo>,
 }
 
+impl RateLimiter for LocalStore {
+    fn acquire_now(&self, asks: &[Ask<'_>]) -> Option<Decisions> {
+        let now = clock::now();
+        Some(match asks {
+            [ask] => Decisions::from_iter([self.check(ask, now)]),
+            asks => self.check_all(asks, now),
+        })
+    }
+
+    async fn acquire(&self, asks: &[Ask<'_>]) -> Result<Decisions, BoxError> {
+        Ok(self.check_all(asks, clock::now()))
+    }
+
+    async fn charge(&self, asks: &[Ask<'_>]) -> Result<(), BoxError> {
+        let now = clock::now();
+        asks.iter().for_each(|ask| Self::charge(self, ask, now));
+        Ok(())
+    }
+
+    fn mistakes(&self, policies: &[Policy]) -> Vec<String> {
+        if policies.len() <= MOST_POLICIES {
+            return Vec::new();
+        }
+        let given = policies.len();
+        vec![format!(
+            "throttle: {given} policies are more than a local store has room for, {MOST_POLICIES}"
+        )]
+    }
+}
+
 impl Default for LocalStore {
     fn default() -> Self {
         Self::new()
@@ -255,17 +273,5 @@ impl fmt::Debug for LocalStore {
         f.debug_struct("LocalStore")
             .field("max_keys", &self.max_keys)
             .finish_non_exhaustive()
-    }
-}
-
-impl Decisions {
-    /// Whether all of them allow it.
-    pub fn is_allowed(&self) -> bool {
-        self.0.iter().all(Decision::is_allowed)
-    }
-
-    /// What each says, in the order in which they were asked.
-    pub fn as_slice(&self) -> &[Decision] {
-        &self.0
     }
 }
