@@ -1,19 +1,18 @@
-//! By what requests are counted.
+//! The trait that people implement.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::pin::Pin;
 
 use http::request::Parts;
-use smallvec::SmallVec;
 
-use crate::{context::RequestContext, error::BoxError};
+use crate::error::BoxError;
 
 /// Says by what a request is counted, from its head: all requests with the same key spend from the same limit.
 ///
-/// Most keys are built in: see [`Key`]. One that needs no waiting is [`Key::from_fn`].
+/// Most keys are built in: see [`Key`](super::Key). One that needs no waiting is [`Key::from_fn`](super::Key::from_fn).
 ///
 /// ```
 /// use http::request::Parts;
-/// use tower_gateway::{BoxError, throttle::{KeyExtractor, Rule, Policy}};
+/// use tower_gateway::{BoxError, throttle::{Key, KeyExtractor}};
 ///
 /// struct Tenant;
 ///
@@ -25,11 +24,13 @@ use crate::{context::RequestContext, error::BoxError};
 ///     }
 /// }
 ///
-/// let rule = Rule::new(Policy::per_minute(600)).by(Tenant);
-/// # let _ = rule;
+/// let key = Key::all([Key::from(Tenant), Key::method()]);
+/// # let _ = key;
 /// ```
 pub trait KeyExtractor: Send + Sync + 'static {
     /// The key; `None` if the request has none, and an error if that can not be found out: the request is answered with 503.
+    ///
+    /// Dropped before it is done, it leaves nothing behind: the client has gone. It has to end in time by itself.
     fn extract(
         &self,
         head: &Parts,
@@ -41,29 +42,21 @@ pub trait KeyExtractor: Send + Sync + 'static {
     }
 }
 
-/// By what requests are counted.
-#[derive(Clone)]
-pub struct Key(Source);
+type Extracting<'a> = Pin<Box<dyn Future<Output = Result<Option<Vec<u8>>, BoxError>> + Send + 'a>>;
 
-#[derive(Clone)]
-enum Source {
-    ClientIp,
+/// A [`KeyExtractor`] of any type.
+pub(super) trait Extract: Send + Sync {
+    fn extract<'a>(&'a self, head: &'a Parts) -> Extracting<'a>;
+
+    fn mistakes(&self) -> Vec<String>;
 }
 
-/// A key as it was read: which kind of key it is, and its value, in a form in which two different ones never are the same bytes.
-pub(super) type KeyBytes = SmallVec<[u8; 32]>;
+impl<K: KeyExtractor> Extract for K {
+    fn extract<'a>(&'a self, head: &'a Parts) -> Extracting<'a> {
+        Box::pin(KeyExtractor::extract(self, head))
+    }
 
-/// What can be said of a key without waiting.
-pub(super) enum Now {
-    Found,
-    Missing,
-    /// It has to be waited for.
-    Later,
-}
-
-impl Key {
-    /// The client's address.
-    pub fn client_ip() -> Self {
-        Self(Source::ClientIp)
+    fn mistakes(&self) -> Vec<String> {
+        KeyExtractor::mistakes(self)
     }
 }
