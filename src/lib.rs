@@ -80,6 +80,7 @@ mod error;
 mod field;
 mod identity;
 mod json;
+mod networks;
 mod path;
 mod problem;
 mod random;

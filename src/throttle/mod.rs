@@ -26,6 +26,11 @@
 //! assert_eq!(daily.remaining(), 9_980); // a refused request spends nothing anywhere
 //! ```
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the layer reports its mistakes")
+)]
+mod addresses;
 mod algorithm;
 #[cfg_attr(not(test), expect(dead_code, reason = "the layer asks for it"))]
 mod client;
@@ -40,6 +45,7 @@ mod store;
 mod tests;
 mod window;
 
+pub use addresses::{AddressList, AddressListError};
 pub use decision::Decision;
 pub use key::{Key, KeyExtractor};
 pub use limiter::{Ask, Decisions, RateLimiter};

@@ -36,6 +36,7 @@ const CORES: &[&str] = &[
     "load::limit",
     "load::priority",
     "load::queue",
+    "networks",
     "observe::hex",
     "observe::log::redact",
     "observe::log::text",

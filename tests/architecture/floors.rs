@@ -18,6 +18,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("error", 0),
     ("identity", 0),
     ("json", 0),
+    ("networks", 0),
     ("path", 0),
     ("problem", 0),
     ("random", 0),

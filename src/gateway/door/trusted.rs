@@ -16,10 +16,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName};
-use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
-use crate::authority::HostPort;
+use crate::{
+    authority::HostPort,
+    networks::{Networks, network},
+};
 
 mod element;
 
@@ -37,7 +39,7 @@ pub struct TrustedProxyError(String);
 /// The proxies whose word is taken, and the field it is read from. Default: none. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies {
-    networks: Arc<[IpNet]>,
+    networks: Arc<Networks>,
     forwarded: bool,
 }
 
@@ -64,7 +66,7 @@ impl TrustedProxies {
             return Err(errors);
         }
         Ok(Self {
-            networks: known.into(),
+            networks: Arc::new(known.into_iter().collect()),
             forwarded: false,
         })
     }
@@ -79,10 +81,7 @@ impl TrustedProxies {
     /// Whether `address` is trusted. An IPv4-mapped IPv6 address counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.networks
-            .iter()
-            .any(|network| network.contains(&address))
+        self.networks.contains(address)
     }
 
     /// The client's address: the first one from the right that is not trusted. The walk ends at the last known hop when an
@@ -148,21 +147,6 @@ impl TrustedProxies {
             std::str::from_utf8(element::from_the_right(headers, name).next()?).ok()
         }
     }
-}
-
-/// An address or a network, IPv4-mapped IPv6 as IPv4.
-fn network(text: &str) -> Option<IpNet> {
-    let network = text
-        .parse()
-        .ok()
-        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
-    if let IpNet::V6(v6) = network
-        && let IpAddr::V4(v4) = IpAddr::V6(v6.network()).to_canonical()
-        && let Some(prefix) = v6.prefix_len().checked_sub(96)
-    {
-        return Ipv4Net::new(v4, prefix).ok().map(IpNet::V4);
-    }
-    Some(network)
 }
 
 /// An element of `X-Forwarded-For`: an address, by some proxies with a port.
