@@ -1,6 +1,6 @@
 use proptest::{collection::vec, prelude::*};
 
-use super::*;
+use super::{bytes, *};
 
 /// What a request has, of an alphabet so small that two of them are often alike.
 #[derive(Clone, Debug)]
@@ -139,5 +139,121 @@ proptest! {
         let digits = out[1..].iter().position(|byte| *byte < 0x80).unwrap() + 1;
         let told = out[1..=digits].iter().rev().fold(0, |told, byte| told << 7 | usize::from(byte & 0x7f));
         prop_assert_eq!((told, out.len()), (length, 1 + digits + length));
+    }
+}
+
+/// A part, as it is given and as it is read back.
+#[derive(Clone, Debug, PartialEq)]
+enum Given {
+    Network(IpAddr, u8),
+    One(Vec<u8>),
+    Two(Vec<u8>, Vec<u8>),
+    Many(Vec<u8>, Vec<Vec<u8>>),
+}
+
+fn given() -> impl Strategy<Value = Given> {
+    let text = || prop_oneof![vec(0..20_u8, 0..4), vec(any::<u8>(), 0..300)];
+    prop_oneof![
+        (any::<u32>(), 0..=32_u8).prop_map(|(bits, prefix)| {
+            let network = ipnet::Ipv4Net::new(bits.into(), prefix).unwrap();
+            Given::Network(network.network().into(), prefix)
+        }),
+        (any::<u128>(), 0..=128_u8).prop_map(|(bits, prefix)| {
+            // Not an address of IPv4.
+            let bits = bits | 1 << 127;
+            let network = ipnet::Ipv6Net::new(bits.into(), prefix).unwrap();
+            Given::Network(network.network().into(), prefix)
+        }),
+        text().prop_map(Given::One),
+        (text(), text()).prop_map(|(name, value)| Given::Two(name, value)),
+        (text(), vec(text(), 0..4)).prop_map(|(name, values)| Given::Many(name, values)),
+    ]
+}
+
+/// `noise` is what an address has behind its network.
+fn write(given: &Given, noise: u128, out: &mut KeyBytes) {
+    use super::bytes::Kind;
+    match given {
+        Given::Network(IpAddr::V4(address), prefix) => {
+            let host = u32::MAX.checked_shr((*prefix).into()).unwrap_or(0);
+            let address = (address.to_bits() | noise as u32 & host).into();
+            bytes::network(out, IpAddr::V4(address), *prefix, 0);
+        }
+        Given::Network(IpAddr::V6(address), prefix) => {
+            let host = u128::MAX.checked_shr((*prefix).into()).unwrap_or(0) >> 1;
+            // The first bit is set.
+            let address = (address.to_bits() | noise & host | 1 << 127).into();
+            bytes::network(out, IpAddr::V6(address), 0, *prefix);
+        }
+        Given::One(value) => bytes::one(out, Kind::Function, value),
+        Given::Two(name, value) => bytes::two(out, Kind::Param, name, value),
+        Given::Many(name, values) => {
+            let is_there = bytes::many(out, Kind::Header, name, values.iter().map(Vec::as_slice));
+            assert_eq!(is_there, values.iter().any(|value| !value.is_empty()));
+        }
+    }
+}
+
+/// What was written, if it can be read in one way alone.
+fn read_back(mut rest: &[u8]) -> Option<Vec<Given>> {
+    fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+        let (taken, left) = rest.split_at_checked(length)?;
+        *rest = left;
+        Some(taken)
+    }
+    fn number(rest: &mut &[u8]) -> Option<usize> {
+        let mut number = 0;
+        for shift in (0..).step_by(7) {
+            let byte = take(rest, 1)?[0];
+            number |= usize::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        Some(number)
+    }
+    fn text(rest: &mut &[u8]) -> Option<Vec<u8>> {
+        let length = number(rest)?;
+        take(rest, length).map(<[u8]>::to_vec)
+    }
+    let mut read = Vec::new();
+    while !rest.is_empty() {
+        let kind = take(&mut rest, 1)?[0];
+        read.push(match kind {
+            1 | 2 => {
+                let prefix = take(&mut rest, 1)?[0];
+                let octets = take(&mut rest, usize::from(prefix.div_ceil(8)))?;
+                let mut all = [0; 16];
+                all[..octets.len()].copy_from_slice(octets);
+                let bits = u128::from_be_bytes(all);
+                let address = match kind {
+                    1 => IpAddr::V4(((bits >> 96) as u32).into()),
+                    _ => IpAddr::V6(bits.into()),
+                };
+                Given::Network(address, prefix)
+            }
+            3 => {
+                let name = text(&mut rest)?;
+                let mut values = Vec::new();
+                while let Some(length) = number(&mut rest)?.checked_sub(1) {
+                    values.push(take(&mut rest, length)?.to_vec());
+                }
+                Given::Many(name, values)
+            }
+            14 => Given::Two(text(&mut rest)?, text(&mut rest)?),
+            16 => Given::One(text(&mut rest)?),
+            _ => return None,
+        });
+    }
+    Some(read)
+}
+
+proptest! {
+    /// What can be read back is never two things.
+    #[test]
+    fn what_was_written_can_be_read(all in vec(given(), 0..5), noise: u128) {
+        let mut out = KeyBytes::new();
+        all.iter().for_each(|given| write(given, noise, &mut out));
+        prop_assert_eq!(read_back(&out), Some(all));
     }
 }
