@@ -36,6 +36,8 @@ mod algorithm;
 mod client;
 mod decision;
 mod gcra;
+#[cfg_attr(not(test), expect(dead_code, reason = "the layer says it"))]
+mod headers;
 #[cfg_attr(not(test), expect(dead_code, reason = "the layer reads keys"))]
 mod key;
 mod limiter;

@@ -125,6 +125,12 @@ impl Policy {
         self
     }
 
+    /// Whether what was spent comes back evenly.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the layer says it in fields"))]
+    pub(super) fn is_rate(&self) -> bool {
+        matches!(self.kind, Kind::Rate { .. })
+    }
+
     /// Equal for policies that are.
     #[inline]
     pub(super) fn id(&self) -> u64 {

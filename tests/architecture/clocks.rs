@@ -57,6 +57,8 @@ const CORES: &[&str] = &[
     "throttle::algorithm",
     "throttle::decision",
     "throttle::gcra",
+    "throttle::headers",
+    "throttle::key::bytes",
     "throttle::policy",
     "throttle::store::limiter",
     "throttle::store::shard",
