@@ -96,6 +96,8 @@ kinds! {
     BodyTooLarge: Client, 413, "The request body is too large", Some("http_request_error");
     /// 417: an `Expect` that is not `100-continue` (RFC 9110, section 10.1.1).
     ExpectationFailed: Client, 417, "The expectation can not be met", Some("http_request_error");
+    /// 429: the client has spent what it may; the answer has `Retry-After`, unless it will never be allowed.
+    QuotaExceeded: Client, 429, "Too many requests", Some("http_request_denied");
     /// 499, never sent: the client went away before it had its answer.
     ClientGone: Client, 499, "The client went away", None;
     /// 500: a layer or an in-process service failed.
@@ -116,6 +118,10 @@ kinds! {
     Upgrade: Upstream, 502, "The backend answered badly", Some("http_upgrade_failed");
     /// 503: who sends the request can not be found out: the keys, or whoever is asked about it, can not be reached.
     AuthUnavailable: Gateway, 503, "Credentials can not be checked at the moment", Some("proxy_internal_error");
+    /// 503: a limit that all clients share is used up.
+    CapacityReduced: Gateway, 503, "The service takes no more requests at the moment", Some("http_request_denied");
+    /// 503: what requests have spent can not be found out: whoever counts them, or says by what, can not be reached.
+    ThrottleUnavailable: Gateway, 503, "Requests can not be counted at the moment", Some("proxy_internal_error");
     /// 503: no endpoint can take the request.
     NoEndpoint: Gateway, 503, "No backend is available", Some("destination_unavailable");
     /// 503: the backend's circuit is open: it failed too often a moment ago.

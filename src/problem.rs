@@ -15,17 +15,23 @@ use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
+use serde::Serialize;
 
 use crate::error::{Error, Rejection};
 
-/// What a client is told when the gateway answers by itself: status, title, detail and type.
+/// What a client is told when the gateway answers by itself: status, title, detail, type, and members of its own.
 #[derive(Clone, Debug)]
 pub struct Problem {
     status: StatusCode,
     kind: Cow<'static, str>,
     title: Cow<'static, str>,
     detail: Option<Cow<'static, str>>,
+    /// Names, and values as JSON.
+    members: Vec<(Cow<'static, str>, String)>,
 }
+
+/// What RFC 9457 has for all problems (section 3.1).
+const RESERVED: [&str; 5] = ["type", "title", "status", "detail", "instance"];
 
 impl Problem {
     /// A problem with this status, the status's reason phrase as its title, and the type `about:blank`.
@@ -36,6 +42,7 @@ impl Problem {
             kind: Cow::Borrowed("about:blank"),
             title: Cow::Borrowed(title),
             detail: None,
+            members: Vec::new(),
         }
     }
 
@@ -58,6 +65,22 @@ impl Problem {
         self
     }
 
+    /// A member of its own, for programs (RFC 9457, section 3.2), in place of one of this name. Left out are a name that is empty, or that of a
+    /// member which all problems have (`type`, `title`, `status`, `detail`, `instance`), and a value that has no JSON. Default: none.
+    pub fn with_member(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Serialize,
+    ) -> Self {
+        let name = name.into();
+        let is_allowed = !name.is_empty() && !RESERVED.contains(&&*name);
+        if let Some(json) = serde_json::to_string(&value).ok().filter(|_| is_allowed) {
+            self.members.retain(|(other, _)| *other != name);
+            self.members.push((name, json));
+        }
+        self
+    }
+
     /// The response: `application/problem+json`, with `Cache-Control: no-store`, for what failed now may work in a
     /// moment.
     pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
@@ -71,6 +94,12 @@ impl Problem {
         if let Some(detail) = &self.detail {
             json.push_str(",\"detail\":");
             push_json(&mut json, detail);
+        }
+        for (name, value) in &self.members {
+            json.push(',');
+            push_json(&mut json, name);
+            json.push(':');
+            json.push_str(value);
         }
         json.push('}');
         let mut response = Response::new(B::from(Bytes::from(json)));
@@ -105,7 +134,13 @@ impl Error {
     /// assert!(response.extensions().get::<Rejection>().is_some());
     /// ```
     pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
-        let mut response = Problem::from(&self).into_response();
+        let problem = Problem::from(&self);
+        self.answer(problem)
+    }
+
+    /// As [`into_response`](Self::into_response), and told in another way.
+    pub(crate) fn answer<B: From<Bytes>>(self, problem: Problem) -> Response<B> {
+        let mut response = problem.into_response();
         let source = std::error::Error::source(&self);
         if let Some(allow) = source.and_then(|source| source.downcast_ref::<Allow>())
             && let Ok(value) = HeaderValue::try_from(allow.to_string())
@@ -171,6 +206,41 @@ mod tests {
             assert_eq!(json[field], text);
         }
         assert_eq!(json["status"], 502);
+    }
+
+    #[test]
+    fn members_are_added_and_never_break_it() {
+        struct NoJson;
+        impl Serialize for NoJson {
+            fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                Err(serde::ser::Error::custom("it has none"))
+            }
+        }
+        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS)
+            .with_member("left", 1)
+            .with_member("violated-policies", ["a \"b\"", "c\n"])
+            .with_member("left", 2)
+            .with_member("left", NoJson)
+            .with_member("", 1)
+            .with_member("broken", NoJson)
+            .with_member("a \"quote\"\n", ());
+        for name in RESERVED {
+            problem = problem.with_member(name, "mine");
+        }
+        let body: Bytes = problem.with_detail("a").into_response().into_body();
+        let expected = serde_json::json!({
+            "type": "about:blank",
+            "title": "Too Many Requests",
+            "status": 429,
+            "detail": "a",
+            "violated-policies": ["a \"b\"", "c\n"],
+            "left": 2,
+            "a \"quote\"\n": null,
+        });
+        let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(json, expected);
+        let once = String::from_utf8_lossy(&body).matches("\"left\"").count();
+        assert_eq!(once, 1, "a member is there once");
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl<'a> CallResult<'a> {
     /// | result | verdict |
     /// |---|---|
     /// | an [`Error`] of [`Origin::Client`] (malformed, too large, gone) | neither |
-    /// | [`CircuitOpen`](ErrorKind::CircuitOpen), [`Saturated`](ErrorKind::Saturated) or tower's `Overloaded`: the backend was not asked | neither |
+    /// | [`CircuitOpen`](ErrorKind::CircuitOpen), [`Saturated`](ErrorKind::Saturated), [`CapacityReduced`](ErrorKind::CapacityReduced), [`ThrottleUnavailable`](ErrorKind::ThrottleUnavailable) or tower's `Overloaded`: the backend was not asked | neither |
     /// | [`Loop`](ErrorKind::Loop): any client can say that its request has been here | neither |
     /// | any other error | failure |
     /// | a status from 500 up, but not 501 and 505 | failure |
@@ -156,7 +156,11 @@ pub(super) fn is_of_no_backend(error: &Error) -> bool {
     error.origin() == Origin::Client
         || matches!(
             error.kind(),
-            ErrorKind::CircuitOpen | ErrorKind::Saturated | ErrorKind::Loop
+            ErrorKind::CircuitOpen
+                | ErrorKind::Saturated
+                | ErrorKind::CapacityReduced
+                | ErrorKind::ThrottleUnavailable
+                | ErrorKind::Loop
         )
 }
 

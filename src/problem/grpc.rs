@@ -109,12 +109,14 @@ fn code(kind: ErrorKind) -> u16 {
         Deadline | Timeout => DEADLINE_EXCEEDED,
         Unauthenticated => UNAUTHENTICATED,
         Forbidden => PERMISSION_DENIED,
-        BodyTooLarge => RESOURCE_EXHAUSTED,
+        BodyTooLarge | QuotaExceeded => RESOURCE_EXHAUSTED,
         RouteNotFound | MethodNotAllowed | NotImplemented => UNIMPLEMENTED,
         BadRequest | ExpectationFailed | Internal | Loop => INTERNAL,
         // A connect timeout too: nothing was sent, and a client may try again.
         ConnectTimeout | Resolve | Connect | Tls | Protocol | Incomplete | Upgrade | NoEndpoint
-        | CircuitOpen | Saturated | AuthUnavailable => UNAVAILABLE,
+        | CircuitOpen | Saturated | AuthUnavailable | CapacityReduced | ThrottleUnavailable => {
+            UNAVAILABLE
+        }
     }
 }
 
@@ -209,6 +211,22 @@ mod tests {
         *page.status_mut() = StatusCode::OK;
         translate(&mut page);
         assert!(!page.headers().contains_key("grpc-status"));
+    }
+
+    #[test]
+    fn a_limit_has_the_code_that_grpc_has_for_it() {
+        for (kind, code, stands_for) in [
+            (ErrorKind::QuotaExceeded, "8", 429),
+            (ErrorKind::CapacityReduced, "14", 503),
+            (ErrorKind::ThrottleUnavailable, "14", 503),
+        ] {
+            let mut told: Response<Body> = Error::new(kind).into_response();
+            translate(&mut told);
+            assert_eq!(told.headers()[STATUS], code, "{kind:?}");
+            let told = status_of(&told).map(super::stands_for);
+            assert_eq!(told, Some(kind.status()), "{kind:?}");
+            assert_eq!(kind.status(), stands_for);
+        }
     }
 
     proptest! {

@@ -9,7 +9,7 @@
 //! | 429 with `Retry-After` | the same |
 //! | a gRPC answer that says `UNAVAILABLE` (14) in its head, which counts as 503 | the same; gRPC is `POST`, so that it has to be [asked for](RetryLayer::methods) |
 //! | [refused](crate::ErrorKind::CircuitOpen) by one upstream of a [split](crate::Route::split), and another one was not asked | any method, at once, beside the budget |
-//! | the client's fault; an [open circuit](crate::ErrorKind::CircuitOpen), which would answer the same; [shed load](crate::ErrorKind::Saturated) | never |
+//! | the client's fault; an [open circuit](crate::ErrorKind::CircuitOpen), which would answer the same; [shed load](crate::ErrorKind::Saturated), and a [limit](crate::ErrorKind::CapacityReduced) that all share | never |
 //! | anything else | never: it is the answer |
 //!
 //! All this holds within limits: three tries, the [budget](RetryLayer::budget) of a fifth of all requests, the

@@ -80,8 +80,12 @@ impl Outcome {
                 retry_after: RetryAfter::Unsaid,
             };
         };
-        // Asked again, an open circuit would answer the same; and what is shed for load is not to come back as more load.
-        let is_refusal = matches!(error.kind(), ErrorKind::CircuitOpen | ErrorKind::Saturated);
+        // Asked again, an open circuit would answer the same; and what is shed for load is not to come back as more load, nor what is
+        // over a limit.
+        let is_refusal = matches!(
+            error.kind(),
+            ErrorKind::CircuitOpen | ErrorKind::Saturated | ErrorKind::CapacityReduced
+        );
         let is_refusal = is_refusal && !error.has_elsewhere();
         let effect = if error.origin() == Origin::Client || is_refusal {
             Effect::Settled

@@ -335,6 +335,15 @@ async fn results_are_what_they_are_by_default() {
         (Box::new(own(ErrorKind::CircuitOpen)), Verdict::Neither),
         (Box::new(own(ErrorKind::Saturated)), Verdict::Neither),
         (Box::new(own(ErrorKind::Loop)), Verdict::Neither),
+        (Box::new(own(ErrorKind::QuotaExceeded)), Verdict::Neither),
+        (
+            Box::new(rejected(ErrorKind::CapacityReduced)),
+            Verdict::Neither,
+        ),
+        (
+            Box::new(rejected(ErrorKind::ThrottleUnavailable)),
+            Verdict::Neither,
+        ),
         (Box::new(rejected(ErrorKind::Timeout)), Verdict::Failure),
         (Box::new(rejected(ErrorKind::BadRequest)), Verdict::Neither),
         (Box::new(rejected(ErrorKind::CircuitOpen)), Verdict::Neither),

@@ -177,6 +177,8 @@ async fn rejections_of_layers_inside_are_errors() {
         (ErrorKind::NoEndpoint, 3),
         (ErrorKind::Saturated, 1),
         (ErrorKind::CircuitOpen, 1),
+        (ErrorKind::QuotaExceeded, 1),
+        (ErrorKind::CapacityReduced, 1),
         (ErrorKind::Timeout, 1),
     ] {
         let layer = RetryLayer::new();
