@@ -42,6 +42,8 @@ mod headers;
 mod key;
 mod limiter;
 mod policy;
+#[cfg_attr(not(test), expect(dead_code, reason = "the layer answers with it"))]
+mod refusal;
 mod store;
 #[cfg(test)]
 mod tests;
