@@ -126,7 +126,6 @@ impl Policy {
     }
 
     /// Whether what was spent comes back evenly.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the layer says it in fields"))]
     pub(super) fn is_rate(&self) -> bool {
         matches!(self.kind, Kind::Rate { .. })
     }

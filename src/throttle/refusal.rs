@@ -1,10 +1,15 @@
 //! The answer to a request that may not go on.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response};
+use http::Response;
 use smallvec::SmallVec;
 
-use super::{decision::Decision, headers, limiter::INLINE, policy::Policy};
+use super::{
+    decision::Decision,
+    headers::{self, Field},
+    limiter::INLINE,
+    policy::Policy,
+};
 use crate::{
     error::{BoxError, Error, ErrorKind},
     problem::Problem,
@@ -19,7 +24,7 @@ use crate::{
 pub(super) struct Refusal {
     error: Error,
     problem: Problem,
-    fields: SmallVec<[(HeaderName, HeaderValue); INLINE]>,
+    fields: SmallVec<[Field; INLINE]>,
 }
 
 impl Refusal {
@@ -81,10 +86,7 @@ impl Refusal {
     }
 
     /// Fields for the answer, those about limits for one.
-    pub(super) fn with_fields(
-        mut self,
-        fields: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
-    ) -> Self {
+    pub(super) fn with_fields(mut self, fields: impl IntoIterator<Item = Field>) -> Self {
         self.fields.extend(fields);
         self
     }
@@ -111,6 +113,8 @@ impl From<Error> for Refusal {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use http::{HeaderName, HeaderValue};
 
     use proptest::{collection::vec, prelude::*};
     use serde_json::{Value, json};
