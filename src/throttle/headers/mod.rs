@@ -116,7 +116,8 @@ pub(super) fn retry_after<'a>(decisions: impl Iterator<Item = &'a Decision>) -> 
     let mut times = refused.map(Decision::retry_after);
     let first = times.next()??;
     let longest = times.try_fold(first, |longest, time| Some(longest.max(time?)))?;
-    Some(Duration::from_secs(seconds(longest).max(1)))
+    // Of a refusal it is more than nothing: rounded up, at least 1.
+    Some(Duration::from_secs(seconds(longest)))
 }
 
 /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the policy that is nearest to its limit. Empty: there are no policies.

@@ -370,6 +370,9 @@ async fn an_extractor_is_waited_for() {
     assert_eq!(now, Now::Missing);
     assert_eq!(key.wait(nobody, client).await.1.unwrap(), None);
 
+    let (_, none) = Key::all([] as [Key; 0]).wait(head(|_, _| {}), client).await;
+    assert_eq!(none.unwrap(), None);
+
     // Where there is nothing to wait for, it is the same key.
     let key = Key::all([header("x-a"), Key::client_ip()]);
     let head = head(|head, _| drop(head.headers.insert("x-a", "1".parse().unwrap())));
