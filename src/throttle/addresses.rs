@@ -132,6 +132,8 @@ impl std::error::Error for AddressListError {}
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     fn has(list: &AddressList, address: &str) -> bool {
@@ -196,19 +198,26 @@ mod tests {
         };
         let list = AddressList::new(texts(1));
         assert_eq!(list.len(), 100_000);
+        let is_over = AtomicBool::new(false);
         let readers = std::thread::scope(|scope| {
             // In each list one of both is there: who reads never sees half of one.
             let reader = scope.spawn(|| {
                 let address = |last| IpAddr::from([10, 1, 2, last]);
-                (0..20_000).all(|_| {
+                let is_whole = || {
                     let list = list.0.load();
                     let has = |last| list.networks.contains(address(last));
                     has(1) != has(2) && list.networks.len() == 100_000
-                })
+                };
+                let mut looks = std::iter::from_fn(|| {
+                    let goes_on = !is_over.load(Ordering::Relaxed);
+                    goes_on.then(is_whole)
+                });
+                looks.all(|is_whole| is_whole)
             });
             for shift in [2, 1, 2] {
                 list.set(texts(shift)).unwrap();
             }
+            is_over.store(true, Ordering::Relaxed);
             reader.join()
         });
         assert!(readers.unwrap());

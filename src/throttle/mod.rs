@@ -37,6 +37,7 @@ mod headers;
 mod key;
 mod layer;
 mod limiter;
+mod log;
 mod plans;
 mod policy;
 mod refusal;

@@ -1,10 +1,15 @@
 //! The answer to a request that may not go on.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response};
+use http::Response;
 use smallvec::SmallVec;
 
-use super::{decision::Decision, headers, limiter::INLINE, policy::Policy};
+use super::{
+    decision::Decision,
+    headers::{self, Field},
+    limiter::INLINE,
+    policy::Policy,
+};
 use crate::{
     error::{BoxError, Error, ErrorKind},
     problem::Problem,
@@ -19,7 +24,7 @@ use crate::{
 pub(super) struct Refusal {
     error: Error,
     problem: Problem,
-    fields: SmallVec<[(HeaderName, HeaderValue); INLINE]>,
+    fields: SmallVec<[Field; INLINE]>,
 }
 
 impl Refusal {
@@ -40,7 +45,6 @@ impl Refusal {
                 "Temporary Reduced Capacity",
             ),
         };
-        let mut error = Error::new(kind);
         let mut violated: SmallVec<[&str; INLINE]> = SmallVec::new();
         let mut is_possible = true;
         for (policy, decision) in said.clone().filter(|(_, said)| !said.is_allowed()) {
@@ -49,6 +53,8 @@ impl Refusal {
                 violated.push(policy.name());
             }
         }
+        // For the log.
+        let mut error = Error::new(kind).with_source(format!("over {}", violated.join(", ")));
         if !is_possible {
             error = error.with_detail("The request costs more than is ever allowed");
         }
@@ -81,12 +87,15 @@ impl Refusal {
     }
 
     /// Fields for the answer, those about limits for one.
-    pub(super) fn with_fields(
-        mut self,
-        fields: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
-    ) -> Self {
+    pub(super) fn with_fields(mut self, fields: impl IntoIterator<Item = Field>) -> Self {
         self.fields.extend(fields);
         self
+    }
+
+    /// What it is as an error, with its reason as the source.
+    #[cfg(feature = "tracing")]
+    pub(super) fn error(&self) -> &Error {
+        &self.error
     }
 
     /// With the error as a [`Rejection`](crate::Rejection) in the extensions.
@@ -111,6 +120,8 @@ impl From<Error> for Refusal {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use http::{HeaderName, HeaderValue};
 
     use proptest::{collection::vec, prelude::*};
     use serde_json::{Value, json};

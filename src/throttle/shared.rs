@@ -9,7 +9,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use http::{HeaderName, HeaderValue, Response, request::Parts, response};
+use http::{Response, request::Parts, response};
 use smallvec::SmallVec;
 use tokio::runtime::Handle;
 
@@ -18,10 +18,11 @@ use super::{
     client::client_ip,
     decision::Decision,
     failure::Substitute,
-    headers::{self, PolicyField},
+    headers::{self, Field, PolicyField},
     key::{KeyBytes, Now},
     layer::Settings,
     limiter::{Ask, Decisions, INLINE, Waiting},
+    log,
     policy::Policy,
     refusal::Refusal,
     rule::{Policies, Rule, WithoutKey},
@@ -92,7 +93,7 @@ pub(super) struct Spent {
     charged: Option<Box<Charged>>,
 }
 
-type Fields = SmallVec<[(HeaderName, HeaderValue); INLINE]>;
+type Fields = SmallVec<[Field; INLINE]>;
 
 /// What the policy at each place has said.
 type Said = SmallVec<[(usize, Decision); 2]>;
@@ -351,25 +352,17 @@ impl Shared {
             return Verdict::Refuse(refusal);
         }
         self.counts.would_refuse.fetch_add(1, Relaxed);
+        log::would_refuse(&refusal);
         Verdict::Pass(None)
     }
 
-    /// Says it once when it begins to fail, and when that is over.
     fn now_failing(&self, error: Option<&BoxError>) {
         let is_failing = error.is_some();
-        if self.is_failing.load(Relaxed) == is_failing
-            || self.is_failing.swap(is_failing, Relaxed) == is_failing
+        // Once when it begins, and once when it is over.
+        if self.is_failing.load(Relaxed) != is_failing
+            && self.is_failing.swap(is_failing, Relaxed) != is_failing
         {
-            return;
-        }
-        #[cfg(feature = "tracing")]
-        match error {
-            Some(error) => {
-                tracing::warn!(target: "tower_gateway::throttle", %error, "the limiter fails");
-            }
-            None => {
-                tracing::info!(target: "tower_gateway::throttle", "the limiter is back");
-            }
+            log::failing(error);
         }
     }
 }
@@ -432,10 +425,8 @@ impl Shared {
                 ([_], [(policy, _)]) => &self.fields[*policy],
                 _ => &self.fields[0],
             };
-            let policies = field.value(policies);
-            fields.extend(policies.map(|value| (headers::RATE_LIMIT_POLICY, value)));
-            let left = headers::rate_limit(self.pairs(said));
-            fields.extend(left.map(|value| (headers::RATE_LIMIT, value)));
+            fields.extend(field.get(policies));
+            fields.extend(headers::rate_limit(self.pairs(said)));
         }
         if settings.has_legacy_headers {
             fields.extend(headers::older(self.pairs(said)));

@@ -75,7 +75,7 @@ const EXCEPTIONS: [(&str, &str, &str); 9] = [
     (
         "problem.rs",
         "serde::Serialize",
-        "a problem's members are of types of one's own",
+        "members of a problem are made of types of one's own, as claims are",
     ),
 ];
 

@@ -38,9 +38,11 @@ use smallvec::SmallVec;
 use super::{decision::Decision, limiter::INLINE, policy::Policy};
 use text::Text;
 
-/// RFC 9651 lists of policies.
-pub(super) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-pub(super) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// A field of a response.
+pub(super) type Field = (HeaderName, HeaderValue);
+
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// The older fields; the last one in seconds from now.
 const OLDER: [HeaderName; 3] = [
@@ -53,48 +55,48 @@ const OLDER: [HeaderName; 3] = [
 #[derive(Clone, Debug)]
 pub(super) struct PolicyField {
     ids: SmallVec<[u64; INLINE]>,
-    value: Option<HeaderValue>,
+    field: Option<Field>,
 }
 
 impl PolicyField {
     pub(super) fn new<'a>(policies: impl Iterator<Item = &'a Policy> + Clone) -> Self {
         Self {
             ids: policies.clone().map(Policy::id).collect(),
-            value: policies_value(policies),
+            field: policy_field(policies),
         }
     }
 
     /// For these policies. Without an allocation if it was made for them. `None`: there are none.
-    pub(super) fn value<'a>(
+    pub(super) fn get<'a>(
         &self,
         policies: impl Iterator<Item = &'a Policy> + Clone,
-    ) -> Option<HeaderValue> {
+    ) -> Option<Field> {
         match self
             .ids
             .iter()
             .copied()
             .eq(policies.clone().map(Policy::id))
         {
-            true => self.value.clone(),
-            false => policies_value(policies),
+            true => self.field.clone(),
+            false => policy_field(policies),
         }
     }
 }
 
-fn policies_value<'a>(policies: impl Iterator<Item = &'a Policy>) -> Option<HeaderValue> {
+fn policy_field<'a>(policies: impl Iterator<Item = &'a Policy>) -> Option<Field> {
     let mut text = Text::default();
     for policy in policies {
         text.item(policy.name());
         text.parameter("q", policy.quota());
         text.parameter("w", seconds(policy.window()).max(1));
     }
-    text.into_value()
+    Some((RATE_LIMIT_POLICY, text.into_value()?))
 }
 
 /// `RateLimit`: of all policies, or of those that refuse. `None`: there are none.
 pub(super) fn rate_limit<'a>(
     said: impl Iterator<Item = (&'a Policy, &'a Decision)> + Clone,
-) -> Option<HeaderValue> {
+) -> Option<Field> {
     let is_allowed = said.clone().all(|(_, decision)| decision.is_allowed());
     let mut text = Text::default();
     for (policy, decision) in said {
@@ -104,7 +106,7 @@ pub(super) fn rate_limit<'a>(
             text.parameter("t", seconds(available_after(policy, decision)).max(1));
         }
     }
-    text.into_value()
+    Some((RATE_LIMIT, text.into_value()?))
 }
 
 /// `Retry-After`, in whole seconds (RFC 9110, section 10.2.3): when all that refuse allow it. `None`: nothing refuses, or one of them will
@@ -114,13 +116,14 @@ pub(super) fn retry_after<'a>(decisions: impl Iterator<Item = &'a Decision>) -> 
     let mut times = refused.map(Decision::retry_after);
     let first = times.next()??;
     let longest = times.try_fold(first, |longest, time| Some(longest.max(time?)))?;
-    Some(Duration::from_secs(seconds(longest).max(1)))
+    // Of a refusal it is more than nothing: rounded up, at least 1.
+    Some(Duration::from_secs(seconds(longest)))
 }
 
 /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the policy that is nearest to its limit. Empty: there are no policies.
 pub(super) fn older<'a>(
     said: impl Iterator<Item = (&'a Policy, &'a Decision)>,
-) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+) -> impl Iterator<Item = Field> {
     let nearest = said.min_by(|one, other| nearness(*one, *other));
     nearest.into_iter().flat_map(|(policy, decision)| {
         let numbers = [

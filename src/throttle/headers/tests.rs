@@ -8,8 +8,10 @@ const MILLI: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn text(value: Option<HeaderValue>) -> String {
-    value.map_or(String::new(), |value| value.to_str().unwrap().to_owned())
+fn text(field: Option<Field>) -> String {
+    field.map_or(String::new(), |(_, value)| {
+        value.to_str().unwrap().to_owned()
+    })
 }
 
 fn field(said: &[(Policy, Decision)]) -> String {
@@ -64,7 +66,7 @@ fn policies_are_told_as_they_are() {
         ),
     ] {
         assert_eq!(
-            text(PolicyField::new(policies.iter()).value(policies.iter())),
+            text(PolicyField::new(policies.iter()).get(policies.iter())),
             expected
         );
     }
@@ -75,24 +77,25 @@ fn the_field_of_policies_is_made_once() {
     let (usual, other) = ([burst(), daily()], [burst().burst(7)]);
     let field = PolicyField::new(usual.iter());
     let (one, two) = (
-        field.value(usual.iter()).unwrap(),
-        field.value(usual.iter()).unwrap(),
+        field.get(usual.iter()).unwrap(),
+        field.get(usual.iter()).unwrap(),
     );
-    assert_eq!(one.as_bytes().as_ptr(), two.as_bytes().as_ptr());
+    assert_eq!(one.1.as_bytes().as_ptr(), two.1.as_bytes().as_ptr());
+    assert_eq!(one.0, "ratelimit-policy");
     // Another order, others, fewer and more are not what it was made for.
-    assert_eq!(text(field.value(other.iter())), r#""burst";q=7;w=5"#);
-    let turned = field.value(usual.iter().rev());
+    assert_eq!(text(field.get(other.iter())), r#""burst";q=7;w=5"#);
+    let turned = field.get(usual.iter().rev());
     assert_eq!(
         text(turned),
         r#""daily";q=10000;w=86400, "burst";q=100;w=60"#
     );
     assert_eq!(
-        text(field.value(usual.iter().take(1))),
+        text(field.get(usual.iter().take(1))),
         r#""burst";q=100;w=60"#
     );
-    let more = field.value(usual.iter().chain(&other));
+    let more = field.get(usual.iter().chain(&other));
     assert!(text(more).ends_with(r#", "burst";q=7;w=5"#));
-    assert_eq!(field.value([].iter()), None);
+    assert_eq!(field.get([].iter()), None);
 }
 
 #[test]
@@ -159,6 +162,9 @@ fn what_is_left_is_told_with_the_time_in_which_it_comes_back() {
         );
     }
     assert_eq!(field(&[]), "");
+    let said = (burst(), Decision::allowed(1, SECOND));
+    let (name, _) = rate_limit([(&said.0, &said.1)].into_iter()).unwrap();
+    assert_eq!(name, "ratelimit");
 }
 
 #[test]
@@ -348,7 +354,7 @@ proptest! {
             told.map(|(policy, _)| policy.name().to_owned()).collect()
         };
         let told = said.iter().map(|(policy, _)| policy);
-        let of_policies = parse(&text(PolicyField::new(told.clone()).value(told))).unwrap();
+        let of_policies = parse(&text(PolicyField::new(told.clone()).get(told))).unwrap();
         prop_assert_eq!(of_policies.iter().map(|item| item.0.clone()).collect::<Vec<_>>(), names(&|_| true));
         prop_assert!(of_policies.iter().all(|(_, parameters)| parameters.len() == 2 && parameters["w"] > 0));
 

@@ -35,6 +35,55 @@ fn header(name: &'static str) -> Key {
     Key::header(HeaderName::from_static(name))
 }
 
+/// Gateways of several versions share limits: what was written once is written so for ever.
+#[test]
+fn keys_are_the_bytes_that_they_were() {
+    let head = head(|head, context| {
+        let claims = r#"{"iss": "i", "sub": "s", "n": 1}"#.parse().unwrap();
+        context.set_identity(Identity::new("jwt", claims));
+        context.authority = Some("H".parse().unwrap());
+        context.route = Some("r".into());
+        let path = PathAndQuery::from_static("/v");
+        context.params = Params::new(path, ["p".into()].into(), [Some(1..2)]);
+        head.headers.insert("x", "v".parse().unwrap());
+        head.headers.insert("cookie", "c=v".parse().unwrap());
+    });
+    for (key, expected) in [
+        (Key::client_network(12, 64), &b"\x01\x0c\xc0\x00"[..]),
+        (header("x"), b"\x03\x01x\x02v\x00"),
+        (Key::cookie("c"), b"\x04\x01c\x02v\x00"),
+        (Key::subject(), b"\x05\x01i\x01s"),
+        (Key::claim("sub"), b"\x07\x03sub\x01s"),
+        (Key::claim("n"), b"\x08\x01n\x011"),
+        (Key::route(), b"\x0b\x01r"),
+        (Key::host(), b"\x0c\x01h"),
+        (Key::method(), b"\x0d\x03GET"),
+        (Key::param("p"), b"\x0e\x01p\x01v"),
+        (Key::constant("t"), b"\x0f\x01t"),
+        (Key::from_fn(|_| Some("f")), b"\x10\x01f"),
+        (Key::all([Key::route(), Key::host()]), b"\x0b\x01r\x0c\x01h"),
+    ] {
+        let read = read(&key, &head, Some("192.0.2.7"));
+        assert_eq!(read.as_deref(), Some(expected), "{key:?}");
+    }
+    let network = read(&Key::client_ip(), &head, Some("2001:db8::1"));
+    let expected = b"\x02\x40\x20\x01\x0d\xb8\x00\x00\x00\x00";
+    assert_eq!(network.as_deref(), Some(&expected[..]));
+    for (claims, expected) in [
+        (r#"{"sub": "s"}"#, &b"\x09\x01s"[..]),
+        (r#"{"sub": "s", "key_id": "k"}"#, b"\x0a\x01k\x01s"),
+    ] {
+        let head = somebody("api-key", claims);
+        assert_eq!(
+            read(&Key::api_key(), &head, None).as_deref(),
+            Some(expected)
+        );
+    }
+    let nowhere = somebody("jwt", r#"{"sub": "s"}"#);
+    let subject = read(&Key::subject(), &nowhere, None);
+    assert_eq!(subject.as_deref(), Some(&b"\x06\x03jwt\x01s"[..]));
+}
+
 /// Which of the cases have the same key: each is the number of the first that is like it, or `None`.
 fn alike(keys: &[Option<Vec<u8>>]) -> Vec<Option<usize>> {
     let first = |key: &Option<Vec<u8>>| keys.iter().position(|other| other == key);
@@ -320,6 +369,9 @@ async fn an_extractor_is_waited_for() {
     let now = key.read(&nobody, client, &mut KeyBytes::new());
     assert_eq!(now, Now::Missing);
     assert_eq!(key.wait(nobody, client).await.1.unwrap(), None);
+
+    let (_, none) = Key::all([] as [Key; 0]).wait(head(|_, _| {}), client).await;
+    assert_eq!(none.unwrap(), None);
 
     // Where there is nothing to wait for, it is the same key.
     let key = Key::all([header("x-a"), Key::client_ip()]);
