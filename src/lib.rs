@@ -7,8 +7,9 @@
 //! client ─▶ door ────────────▶ your layers ─▶ match ─▶ route ──────────────▶ upstream ─────▶ backend
 //!           observe, check,                            body limit, timeout,   your layers,
 //!           canonical path,                            authenticate,          balance, pool,
-//!           own headers                                authorise, your        forward
-//!                                                      layers, rewrite, split
+//!           own headers,                               authorise, throttle,   forward
+//!           throttle                                   your layers, rewrite,
+//!                                                      split
 //! ```
 //!
 //! ```no_run
@@ -34,13 +35,14 @@
 //! | routing as a tower layer | [`router`] |
 //! | endpoints: balancing, health, discovery | [`Balance`], [`HealthCheck`], [`OutlierEjection`], [`Discover`], [`Affinity`] |
 //! | who asks, whether they may, what backends are told | `auth`: `JwtLayer`, `AuthorizeLayer`, `IdentityHeadersLayer`; [`Identity`], [`Claims`] |
+//! | a share for each client, of one gateway or of several | [`throttle`] |
 //! | circuits, retries, deadlines, load, mirroring | [`breaker`], [`retry`], [`deadline`], [`load`], [`mirror`] |
 //! | status codes | [`ErrorKind`] |
 //! | request ids, trace context, the access log | [`observe`] |
 //! | layers of your own | [`Next`], [`RequestContext`], [`Problem`] |
 //!
 //! A recipe for each thing stands in the guide, `docs/GUIDE.md`; how to find out who asks in `docs/authentication.md`, with what attackers try
-//! in `docs/security.md`; and how to stay up while backends do not in `docs/resilience.md`.
+//! in `docs/security.md`; how to give each client its share in `docs/throttling.md`; and how to stay up while backends do not in `docs/resilience.md`.
 //!
 //! # Features
 //!
@@ -53,7 +55,7 @@
 //! | `tracing` | yes | a span and an access-log event for each request |
 //! | `webpki-roots` | no | the web's roots, compiled in |
 //! | `dns` | no | endpoints from DNS by their time to live, SRV records included |
-//! | `redis` | no | tokens that are taken back at all gateways at once, with Redis or Valkey |
+//! | `redis` | no | what several gateways know together, in Redis or Valkey: tokens that are taken back, limits |
 //! | `cors` `compression` `decompression` `catch-panic` `sensitive-headers` | no | these layers of tower-http |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,6 +1,39 @@
-//! Throttling: how much each client may spend, in which time.
+//! Throttling: each client gets its share, and what is beyond is answered before anything is done for it.
 //!
-//! A [`Policy`] is a limit: a rate with a burst (GCRA), or a quota in a sliding window. A [`LocalStore`] keeps what each key has spent.
+//! | for | see |
+//! |---|---|
+//! | the layer, its answers and settings | [`ThrottleLayer`] |
+//! | how much: a rate with a burst, a quota in a sliding window | [`Policy`] |
+//! | of whom: by address, user, claim, header, route, … | [`Key`], [`KeyExtractor`] |
+//! | what a request costs, before or afterwards; what without a key | [`Rule`] |
+//! | free and paid | [`Plans`] |
+//! | who is left out, or shut out | [`AddressList`] |
+//! | who remembers what was spent | [`LocalStore`], `RedisLimiter` (feature `redis`), [`RateLimiter`] |
+//!
+//! A gateway has two places for it: [at the door](crate::GatewayBuilder::throttle), and
+//! [on routes](crate::GatewayBuilder::throttle_routes), behind authentication. The guide is `docs/throttling.md`.
+//!
+//! ```
+//! use tower_gateway::{
+//!     Gateway, Route, Upstream,
+//!     throttle::{Key, Policy, Rule, ThrottleLayer},
+//! };
+//!
+//! # fn main() -> Result<(), tower_gateway::BuildError> {
+//! let by_address = ThrottleLayer::new(Policy::per_second(50).burst(100));
+//! // Both have to allow it, or nothing is spent of either.
+//! let search = ThrottleLayer::new(Rule::shared(Policy::per_second(200).named("search")))
+//!     .rule(Rule::new(Policy::per_minute(30).named("tenant")).by(Key::param("tenant")));
+//! let gateway = Gateway::builder()
+//!     .upstream("shop", Upstream::http(["http://10.0.0.1:8080"]))
+//!     .throttle(by_address)
+//!     .route(Route::get("/{tenant}/search").to("shop").throttle(search))
+//!     .route(Route::new("/{*rest}").to("shop"))
+//!     .build()?;
+//! # let _ = gateway; Ok(()) }
+//! ```
+//!
+//! The store decides by itself, too, for what is no request:
 //!
 //! ```
 //! use std::time::{Duration, Instant};
