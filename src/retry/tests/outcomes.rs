@@ -173,23 +173,27 @@ async fn errors_of_any_type_are_understood() {
 
 #[tokio::test(start_paused = true)]
 async fn rejections_of_layers_inside_are_errors() {
-    for (kind, tries) in [
-        (ErrorKind::NoEndpoint, 3),
-        (ErrorKind::Saturated, 1),
-        (ErrorKind::CircuitOpen, 1),
-        (ErrorKind::QuotaExceeded, 1),
-        (ErrorKind::CapacityReduced, 1),
-        (ErrorKind::Timeout, 1),
+    for (kind, of_post, of_get) in [
+        (ErrorKind::NoEndpoint, 3, 3),
+        (ErrorKind::Saturated, 1, 1),
+        (ErrorKind::CircuitOpen, 1, 1),
+        (ErrorKind::QuotaExceeded, 1, 1),
+        (ErrorKind::CapacityReduced, 1, 1),
+        (ErrorKind::ThrottleUnavailable, 1, 3),
+        (ErrorKind::Timeout, 1, 3),
     ] {
-        let layer = RetryLayer::new();
-        let service = layer.layer(service_fn(move |_: http::Request<Body>| async move {
-            Ok::<_, Error>(Error::new(kind).into_response::<Body>())
-        }));
-        let answer = service.oneshot(request("POST")).await.unwrap();
-        assert_eq!(
-            answer.extensions().get::<Rejection>().unwrap().0.kind(),
-            kind
-        );
-        assert_eq!(layer.handle().counts().retries + 1, tries, "{kind:?}");
+        for (method, tries) in [("POST", of_post), ("GET", of_get)] {
+            let layer = RetryLayer::new();
+            let service = layer.layer(service_fn(move |_: http::Request<Body>| async move {
+                Ok::<_, Error>(Error::new(kind).into_response::<Body>())
+            }));
+            let answer = service.oneshot(request(method)).await.unwrap();
+            assert_eq!(
+                answer.extensions().get::<Rejection>().unwrap().0.kind(),
+                kind
+            );
+            let sent = layer.handle().counts().retries + 1;
+            assert_eq!(sent, tries, "{method} {kind:?}");
+        }
     }
 }
