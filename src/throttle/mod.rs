@@ -31,6 +31,8 @@ mod decision;
 mod gcra;
 mod limiter;
 mod policy;
+#[cfg(feature = "redis")]
+mod redis;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -39,4 +41,6 @@ mod window;
 pub use decision::Decision;
 pub use limiter::{Ask, Decisions, RateLimiter};
 pub use policy::Policy;
+#[cfg(feature = "redis")]
+pub use redis::{RedisFigures, RedisLimiter};
 pub use store::{LocalStore, StoreFigures};
