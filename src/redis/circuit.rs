@@ -68,6 +68,14 @@ impl Circuit {
         matches!(self.phase, Phase::Connecting { .. })
     }
 
+    /// The time until it is tried again, while it is left alone.
+    pub(super) fn is_down_for(&self, now: Instant) -> Option<Duration> {
+        match self.phase {
+            Phase::Down { until } => Some(until.saturating_duration_since(now)),
+            _ => None,
+        }
+    }
+
     pub(super) fn connected(&mut self) {
         self.phase = Phase::Together;
     }

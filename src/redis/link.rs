@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -12,9 +12,11 @@ use std::{
 };
 
 use ::redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
+use futures_util::future::{Either, select};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::watch,
     task::AbortHandle,
 };
 
@@ -32,6 +34,8 @@ pub(super) struct Link {
     connection: MultiplexedConnection,
     /// The task that writes and reads.
     driver: AbortHandle,
+    /// Closed when that task is over.
+    running: watch::Receiver<()>,
     signs: Arc<Signs>,
     has_answered: AtomicBool,
 }
@@ -84,8 +88,14 @@ impl Link {
         let login = target.login.clone().set_skip_set_lib_name();
         let made = MultiplexedConnection::new_with_config(&login, stream, config).await;
         let (connection, driver) = made.map_err(refused)?;
+        let (runs, running) = watch::channel(());
+        let driver = async move {
+            driver.await;
+            drop(runs);
+        };
         let link = Self {
             driver: tokio::spawn(driver).abort_handle(),
+            running,
             signs,
             has_answered: AtomicBool::new(false),
             connection,
@@ -93,8 +103,9 @@ impl Link {
         let mut connection = link.connection.clone();
         // Without a password nothing has been asked yet, and anybody could be there.
         let ping = ::redis::cmd("PING");
-        let pong: String = ping.query_async(&mut connection).await.map_err(refused)?;
-        match &*pong {
+        let pong = link.unless_ended(ping.query_async::<String>(&mut connection));
+        let ended = || RedisError::unavailable(format!("{place}: it has ended the connection"));
+        match &*pong.await.ok_or_else(ended)?.map_err(refused)? {
             "PONG" => Ok(link),
             _ => Err(RedisError::unavailable(format!(
                 "{place}: that is not Redis"
@@ -104,6 +115,17 @@ impl Link {
 
     pub(super) fn connection(&self) -> MultiplexedConnection {
         self.connection.clone()
+    }
+
+    /// What comes of a question; none if the connection ends before. The library does not tell that to a question which is just being queued.
+    pub(super) async fn unless_ended<F: Future>(&self, answer: F) -> Option<F::Output> {
+        let mut running = self.running.clone();
+        let ended = pin!(running.wait_for(|()| false));
+        // An answer that is there goes first.
+        match select(pin!(answer), ended).await {
+            Either::Left((answer, _)) => Some(answer),
+            Either::Right(_) => None,
+        }
     }
 
     pub(super) fn is_alive(&self) -> bool {

@@ -1,4 +1,4 @@
-//! One connection to Redis or Valkey, for what gateways share.
+//! Connections to Redis or Valkey, for what gateways share.
 //!
 //! Nothing is asked of Redis before it is needed, no call takes longer than its [`timeout`](Redis::timeout), and a Redis that is away is
 //! left alone for a while. So a gateway starts without it, and comes back to it by itself.
@@ -15,26 +15,36 @@
 //! # let _ = revocation;
 //! ```
 
+mod call;
 mod circuit;
+mod cluster;
 mod error;
 mod link;
+mod script;
 mod settings;
 mod shared;
+mod slots;
+mod status;
 mod target;
 #[cfg(feature = "tls")]
 mod tls;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use ::redis::{FromRedisValue, Pipeline};
+use ::redis::{Arg, Cmd, FromRedisValue, Pipeline, ToRedisArgs, Value};
+use futures_util::future::try_join_all;
 
 pub use error::RedisError;
+pub(crate) use script::Script;
+pub use status::{RedisNode, RedisStatus};
 
 use crate::clock;
+use call::{Deadline, Failure, Question};
+use cluster::Cluster;
 use settings::Settings;
 use shared::Shared;
 
-/// One Redis or Valkey server, and the one connection to it, over which many ask at once.
+/// One Redis or Valkey server and the one connection to it, over which many ask at once; or a cluster, with a connection to each of its nodes.
 ///
 /// Clones share the connection, each with its own [`timeout`](Self::timeout) and [`key_prefix`](Self::key_prefix). The other settings are
 /// the connection's: one whose are changed has its own.
@@ -53,9 +63,15 @@ use shared::Shared;
 /// | [`tls_authority`](Self::tls_authority), [`tls_identity`](Self::tls_identity) | the system's trust store, no certificate |
 #[derive(Clone)]
 pub struct Redis {
-    shared: Arc<Shared>,
+    servers: Servers,
     timeout: Duration,
     prefix: Arc<str>,
+}
+
+#[derive(Clone)]
+enum Servers {
+    One(Arc<Shared>),
+    Cluster(Arc<Cluster>),
 }
 
 impl Redis {
@@ -63,8 +79,31 @@ impl Redis {
     /// always checked), or `unix:///path[?db=…&user=…&pass=…]`. What is not letters or digits in a password is percent-encoded. A wrong URL
     /// is among the [`mistakes`](Self::mistakes), and makes each call fail.
     pub fn new(url: impl Into<Box<str>>) -> Self {
+        Self::at(Servers::One(Arc::new(Shared::new(Settings::new(
+            url.into(),
+        )))))
+    }
+
+    /// A cluster, by the URLs of some of its nodes; which others there are, and who has which keys, is asked of those, and again when keys
+    /// have moved or a node is away. The nodes are greeted as the first URL says; over TLS, each has a certificate for the host that the cluster tells of it.
+    ///
+    /// All keys of one call have to be in one slot of a cluster; while a slot moves to another node, calls about several keys may fail for
+    /// a moment (`TRYAGAIN`), as those of all clients do.
+    ///
+    /// ```
+    /// use tower_gateway::redis::Redis;
+    ///
+    /// let redis = Redis::cluster(["redis://:secret@redis-1.internal", "redis://:secret@redis-2.internal"]);
+    /// assert!(redis.mistakes().is_empty());
+    /// ```
+    pub fn cluster<U: Into<Box<str>>>(urls: impl IntoIterator<Item = U>) -> Self {
+        let settings = urls.into_iter().map(|url| Settings::new(url.into()));
+        Self::at(Servers::Cluster(Arc::new(Cluster::new(settings.collect()))))
+    }
+
+    fn at(servers: Servers) -> Self {
         Self {
-            shared: Arc::new(Shared::new(Settings::new(url.into()))),
+            servers,
             timeout: Duration::from_millis(100),
             prefix: "tower-gateway:".into(),
         }
@@ -103,19 +142,22 @@ impl Redis {
     #[cfg(feature = "tls")]
     pub fn tls_authority(self, pem: impl Into<Vec<u8>>) -> Self {
         let roots = crate::tls::Roots::Own(pem.into());
-        self.edit(|settings| settings.tls.roots = roots)
+        self.edit(|settings| settings.tls.roots = roots.clone())
     }
 
     /// Shows this certificate chain (PEM), with its private key (PEM), when it is asked for.
     #[cfg(feature = "tls")]
     pub fn tls_identity(self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         let identity = (chain.into(), key.into());
-        self.edit(|settings| settings.tls.identity = Some(identity))
+        self.edit(|settings| settings.tls.identity = Some(identity.clone()))
     }
 
     /// What is wrong with the settings: each names one, and what is allowed. A layer that uses this Redis reports them with its own.
     pub fn mistakes(&self) -> Vec<String> {
-        let mut mistakes = self.shared.settings.mistakes();
+        let mut mistakes = match &self.servers {
+            Servers::One(shared) => shared.settings.mistakes(),
+            Servers::Cluster(cluster) => cluster.mistakes(),
+        };
         if self.timeout.is_zero() {
             mistakes.push("timeout is 0; it has to be longer".to_owned());
         }
@@ -123,16 +165,31 @@ impl Redis {
         mistakes.into_iter().map(say).collect()
     }
 
+    /// How it is with each server at the moment. It asks none, and waits for nothing.
+    pub fn status(&self) -> Vec<RedisNode> {
+        let now = clock::now();
+        let of = |shared: &Arc<Shared>| RedisNode {
+            address: shared.settings.address(),
+            status: shared.status(now),
+        };
+        match &self.servers {
+            Servers::One(shared) => vec![of(shared)],
+            Servers::Cluster(cluster) => cluster.nodes().iter().map(of).collect(),
+        }
+    }
+
     /// A key of ours.
-    #[cfg_attr(
-        not(feature = "auth"),
-        expect(dead_code, reason = "what is kept there belongs to other features")
-    )]
     pub(crate) fn key(&self, kind: &str, name: &str) -> String {
         [&*self.prefix, kind, ":", name].concat()
     }
 
-    /// Asks all of it in one round trip. If it is dropped, it may be done all the same.
+    /// What each key begins with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Asks all of it, each about the key that is its first argument: in one round trip of a server, or one of each node. If it is dropped, it may be
+    /// done all the same.
     #[cfg_attr(
         not(feature = "auth"),
         expect(dead_code, reason = "what is kept there belongs to other features")
@@ -141,38 +198,72 @@ impl Redis {
         &self,
         questions: &Pipeline,
     ) -> Result<T, RedisError> {
-        let (begun, late) = (clock::now(), || RedisError::TimedOut(self.timeout));
-        let link = tokio::time::timeout(self.timeout, self.shared.link());
-        let link = link.await.map_err(|_| late())??;
-        link.asked(clock::now());
-        let mut connection = link.connection();
-        let left = self
-            .timeout
-            .saturating_sub(clock::now().saturating_duration_since(begun));
-        let answer = tokio::time::timeout(left, questions.query_async(&mut connection));
-        let Ok(answer) = answer.await else {
-            self.shared.late(&link, clock::now());
-            return Err(late());
+        let deadline = Deadline::within(self.timeout);
+        let cluster = match &self.servers {
+            Servers::One(shared) => {
+                return Ok(shared.ask(Question::Many(questions), deadline).await?);
+            }
+            Servers::Cluster(cluster) => cluster,
         };
-        match answer {
-            Ok(answer) => {
-                self.shared.answered(&link);
-                Ok(answer)
+        let each = questions.cmd_iter().map(|command| {
+            let key = match command.args_iter().nth(1) {
+                Some(Arg::Simple(key)) => key,
+                _ => &[],
+            };
+            let slot = slots::slot(key);
+            cluster.ask::<Value>(slot, command, deadline)
+        });
+        let answers = Value::Array(try_join_all(each).await?);
+        let unexpected =
+            |error: ::redis::ParsingError| RedisError::Answer(error.to_string().into());
+        T::from_redis_value(answers).map_err(unexpected)
+    }
+
+    /// Runs a script on keys, which are in one slot: in one round trip, or two when the server does not know it yet. If it is dropped, it
+    /// may have run all the same.
+    pub(crate) async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[String],
+        arguments: impl ToRedisArgs,
+    ) -> Result<T, RedisError> {
+        let deadline = Deadline::within(self.timeout);
+        let slot = keys.first().map_or(0, |key| slots::slot(key.as_bytes()));
+        let known = script.by_digest(keys, &arguments);
+        match self.one(slot, &known, deadline).await {
+            Err(failure) if failure.is("NOSCRIPT") => {
+                let told = script.by_code(keys, &arguments);
+                Ok(self.one(slot, &told, deadline).await?)
             }
-            Err(error) if error.is_io_error() || error.is_unrecoverable_error() => {
-                Err(RedisError::unavailable(error.to_string()))
-            }
-            Err(error) => {
-                self.shared.answered(&link);
-                Err(RedisError::Answer(error.to_string().into()))
-            }
+            answer => Ok(answer?),
         }
     }
 
-    fn edit(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = self.shared.settings.clone();
-        change(&mut settings);
-        self.shared = Arc::new(Shared::new(settings));
+    async fn one<T: FromRedisValue>(
+        &self,
+        slot: u16,
+        command: &Cmd,
+        deadline: Deadline,
+    ) -> Result<T, Failure> {
+        match &self.servers {
+            Servers::One(shared) => shared.ask(Question::One(command), deadline).await,
+            Servers::Cluster(cluster) => cluster.ask(slot, command, deadline).await,
+        }
+    }
+
+    fn edit(mut self, change: impl Fn(&mut Settings)) -> Self {
+        let edit = |settings: &Settings| {
+            let mut settings = settings.clone();
+            change(&mut settings);
+            settings
+        };
+        self.servers = match &self.servers {
+            Servers::One(shared) => Servers::One(Arc::new(Shared::new(edit(&shared.settings)))),
+            Servers::Cluster(cluster) => {
+                let settings = cluster.settings().iter().map(edit).collect();
+                Servers::Cluster(Arc::new(Cluster::new(settings)))
+            }
+        };
         self
     }
 }
@@ -180,12 +271,8 @@ impl Redis {
 /// Without the password.
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self
-            .shared
-            .ready()
-            .map(|ready| ready.target.place.to_string());
         f.debug_struct("Redis")
-            .field("place", &place)
+            .field("nodes", &self.status())
             .field("timeout", &self.timeout)
             .field("key_prefix", &self.prefix)
             .finish_non_exhaustive()
@@ -204,6 +291,10 @@ mod tests {
         for (redis, named) in [
             (Redis::new("http://localhost"), "redis://"),
             (good().timeout(zero), "timeout"),
+            (Redis::cluster(["http://localhost"]), "redis://"),
+            (Redis::cluster(["redis://localhost/1"]), "database"),
+            (Redis::cluster(["unix:///run/r.sock"]), "TCP"),
+            (Redis::cluster::<&str>([]), "one URL"),
             (good().connect_timeout(zero), "connect_timeout"),
             (good().stall_timeout(zero), "stall_timeout"),
             (

@@ -7,6 +7,8 @@ use super::{circuit::Circuit, target::Target};
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) url: Box<str>,
+    /// A node of a cluster that others have told of: everything else is as the URL says.
+    pub(super) node: Option<(Box<str>, u16)>,
     pub(super) connect_timeout: Duration,
     pub(super) stall_timeout: Duration,
     pub(super) reconnect_delay: (Duration, Duration),
@@ -29,6 +31,7 @@ impl Settings {
     pub(super) fn new(url: Box<str>) -> Self {
         Self {
             url,
+            node: None,
             connect_timeout: CONNECT,
             stall_timeout: STALL,
             reconnect_delay: DELAYS,
@@ -42,7 +45,7 @@ impl Settings {
     }
 
     pub(super) fn ready(&self) -> Result<Ready, Arc<str>> {
-        let target = Target::parse(&self.url)?;
+        let target = self.target()?;
         #[cfg(feature = "tls")]
         let tls = match &target.place {
             super::target::Place::Tcp {
@@ -61,6 +64,22 @@ impl Settings {
             #[cfg(feature = "tls")]
             tls,
         })
+    }
+
+    pub(super) fn target(&self) -> Result<Target, String> {
+        let target = Target::parse(&self.url)?;
+        Ok(match &self.node {
+            Some((host, port)) => target.moved_to(host, *port),
+            None => target,
+        })
+    }
+
+    /// Where it is, for people.
+    pub(super) fn address(&self) -> Box<str> {
+        match self.target() {
+            Ok(target) => target.place.to_string().into(),
+            Err(wrong) => wrong.into(),
+        }
     }
 
     pub(super) fn mistakes(&self) -> Vec<String> {

@@ -13,6 +13,7 @@ use super::{
     error::RedisError,
     link::Link,
     settings::{Ready, Settings},
+    status::RedisStatus,
 };
 use crate::clock;
 
@@ -93,6 +94,38 @@ impl Shared {
         if silence < self.settings.stall_timeout {
             return;
         }
+        let millis = silence.as_millis();
+        self.end(link, now, || {
+            RedisError::unavailable(format!("it has said nothing for {millis} ms"))
+        });
+    }
+
+    /// It answers, but is not the right one any more.
+    pub(super) fn leave(&self, link: &Arc<Link>, now: Instant) {
+        self.end(link, now, || RedisError::unavailable("it is a replica"));
+    }
+
+    /// How it is.
+    pub(super) fn status(&self, now: Instant) -> RedisStatus {
+        // Whoever has the lock may have taken it away to look at it.
+        let state = self.state();
+        if self.alive().is_some() {
+            return RedisStatus::Connected;
+        }
+        if state.circuit.is_connecting() {
+            return RedisStatus::Connecting;
+        }
+        match state.circuit.is_down_for(now) {
+            Some(retry_after) => RedisStatus::Down {
+                retry_after,
+                reason: state.reason.clone(),
+            },
+            None => RedisStatus::Idle,
+        }
+    }
+
+    /// Once for each connection, however many notice it.
+    fn end(&self, link: &Arc<Link>, now: Instant, reason: impl FnOnce() -> RedisError) {
         let mut state = self.state();
         let is_ours = self
             .open
@@ -101,8 +134,7 @@ impl Shared {
             .is_some_and(|open| Arc::ptr_eq(open, link));
         if is_ours {
             self.open.store(None);
-            let millis = silence.as_millis();
-            state.reason = RedisError::unavailable(format!("it has said nothing for {millis} ms"));
+            state.reason = reason();
             state.circuit.failed(now);
             link.end();
         }

@@ -65,6 +65,17 @@ impl Target {
         Ok(Self { place, login })
     }
 
+    /// Another node, to be greeted in the same way.
+    pub(super) fn moved_to(mut self, host: &str, port: u16) -> Self {
+        let secret = matches!(self.place, Place::Tcp { secret: true, .. });
+        self.place = Place::Tcp {
+            host: host.to_owned(),
+            port,
+            secret,
+        };
+        self
+    }
+
     /// The text without the password: servers repeat what they did not understand.
     pub(super) fn without_password(&self, text: &str) -> String {
         match self.login.password() {

@@ -73,6 +73,8 @@ mod limiter;
 mod log;
 mod plans;
 mod policy;
+#[cfg(feature = "redis")]
+mod redis;
 mod refusal;
 mod rule;
 mod service;
@@ -91,6 +93,8 @@ pub use layer::ThrottleLayer;
 pub use limiter::{Ask, Decisions, RateLimiter};
 pub use plans::{PlanLookup, Plans};
 pub use policy::Policy;
+#[cfg(feature = "redis")]
+pub use redis::{RedisFigures, RedisLimiter};
 pub use rule::{Rule, WithoutKey};
 pub use service::{Throttle, ThrottleFuture};
 pub use store::{LocalStore, StoreFigures};

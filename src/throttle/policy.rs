@@ -162,6 +162,16 @@ impl Policy {
         self.id
     }
 
+    /// So many for each period; the burst, if it is a rate.
+    #[cfg(feature = "redis")]
+    pub(super) fn settings(&self) -> (u64, Duration, Option<u64>) {
+        let burst = match self.kind {
+            Kind::Rate { burst } => Some(burst),
+            Kind::Window => None,
+        };
+        (self.limit, self.period, burst)
+    }
+
     /// What decides, or what is wrong: each names the policy and the setting, and says what is allowed.
     pub(super) fn limit(&self) -> Result<Limit, Vec<String>> {
         let limit = match self.kind {

@@ -64,6 +64,25 @@ impl Window {
         })
     }
 
+    /// How many counts there are, and the most that one says.
+    #[cfg(feature = "redis")]
+    pub(super) fn counts(&self) -> (u32, u64) {
+        (self.counts, mask(self.bits) as u64)
+    }
+
+    /// The state in which the segment of this number and those before it, newest first, have these counts.
+    #[cfg(feature = "redis")]
+    pub(super) fn state(&self, segment: u64, counts: impl Iterator<Item = u64>) -> [u64; 2] {
+        let counts = counts.take(self.counts as usize).zip(0..);
+        let spent = Spent {
+            segment: segment & mask(u128::BITS - COUNT_BITS) as u64,
+            counts: counts.fold(0, |counts, (count, age)| {
+                counts | (u128::from(count) & mask(self.bits)) << (self.bits * age)
+            }),
+        };
+        spent.state()
+    }
+
     /// The state as it is now.
     #[inline]
     fn at(&self, state: [u64; 2], now: u64) -> Spent {

@@ -1,6 +1,10 @@
 //! What was taken back, in a real Redis that several gateways share, and that fails.
 
 mod failing;
+#[path = "../servers/proxy.rs"]
+mod proxy;
+#[path = "../servers/redis.rs"]
+#[allow(dead_code, reason = "what other tests need, too")]
 mod server;
 
 use std::time::{Duration, SystemTime};
@@ -188,28 +192,8 @@ async fn a_unix_socket_will_do() {
 async fn tls_is_checked() {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let server = Server::with(|folder| {
-        let (chain, key) = (folder.join("chain.pem"), folder.join("key.pem"));
-        std::fs::write(&chain, certified.cert.pem()).unwrap();
-        std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
-        let path = |path: std::path::PathBuf| path.display().to_string();
-        [
-            "--port",
-            "0",
-            "--tls-port",
-            "{port}",
-            "--tls-auth-clients",
-            "no",
-            "--tls-cert-file",
-            &path(chain.clone()),
-            "--tls-key-file",
-            &path(key),
-            "--tls-ca-cert-file",
-            &path(chain),
-        ]
-        .map(ToOwned::to_owned)
-        .to_vec()
-    });
+    let key = certified.signing_key.serialize_pem();
+    let server = Server::over_tls(&certified.cert.pem(), &key);
     let at = |scheme: &str, host: &str| format!("{scheme}://{host}:{}", server.port);
     let good = redis(at("rediss", "localhost")).tls_authority(certified.cert.pem());
     RedisRevocation::new(good)

@@ -12,6 +12,8 @@ mod costs;
 mod door;
 mod failing;
 mod lists;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "auth")]
 mod routes;
 #[path = "../proxy/support.rs"]

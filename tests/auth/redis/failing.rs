@@ -13,8 +13,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower_gateway::{auth::RedisRevocation, redis::RedisError};
 
 use super::{
-    HOUR, LONG, later, layer, reason, redis,
-    server::{Proxy, Server, until},
+    HOUR, LONG, later, layer,
+    proxy::Proxy,
+    reason, redis,
+    server::{Server, until},
 };
 use crate::{
     jwt::{ask, key, status, token},

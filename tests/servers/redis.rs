@@ -1,24 +1,18 @@
-//! A Redis of one's own, and a way to it that can be blocked.
+//! A Redis of one's own.
 
 use std::{
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener as StdListener},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::watch,
 };
-
-use crate::support::raw_backend;
 
 /// A `redis-server` process with a folder of its own; it ends with this value.
 pub struct Server {
@@ -55,12 +49,46 @@ impl Server {
         panic!("redis-server does not start");
     }
 
+    /// Over TLS alone, with this certificate and key (PEM).
+    pub fn over_tls(certificate: &str, key: &str) -> Self {
+        Self::with(|folder| {
+            let write = |name: &str, text: &str| {
+                let path = folder.join(name);
+                std::fs::write(&path, text).unwrap();
+                path.display().to_string()
+            };
+            let (chain, key) = (write("chain.pem", certificate), write("key.pem", key));
+            [
+                "--port",
+                "0",
+                "--tls-port",
+                "{port}",
+                "--tls-auth-clients",
+                "no",
+                "--tls-cert-file",
+                &chain,
+                "--tls-key-file",
+                &key,
+                "--tls-ca-cert-file",
+                &chain,
+            ]
+            .map(ToOwned::to_owned)
+            .to_vec()
+        })
+    }
+
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     pub fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// What was set beside the defaults.
+    pub fn setting(&self, name: &str) -> &str {
+        let place = self.settings.iter().position(|setting| setting == name);
+        &self.settings[place.unwrap() + 1]
     }
 
     pub fn folder(&self) -> &PathBuf {
@@ -85,11 +113,18 @@ impl Server {
 
     /// What it answers to a line: a number, a simple or a long string.
     pub async fn say(&self, line: &str) -> String {
+        self.say_after("PING", line).await
+    }
+
+    /// The same, after a line that is answered simply.
+    pub async fn say_after(&self, first: &str, line: &str) -> String {
         let mut stream = TcpStream::connect(self.address()).await.unwrap();
-        let line = format!("{line}\r\n");
-        stream.write_all(line.as_bytes()).await.unwrap();
+        let lines = format!("{first}\r\n{line}\r\n");
+        stream.write_all(lines.as_bytes()).await.unwrap();
         let mut stream = tokio::io::BufReader::new(stream);
         let mut answer = String::new();
+        stream.read_line(&mut answer).await.unwrap();
+        answer.clear();
         stream.read_line(&mut answer).await.unwrap();
         let length = answer.strip_prefix('$').map(|length| length.trim_end());
         if let Some(length) = length {
@@ -158,73 +193,9 @@ fn run(port: u16, folder: &PathBuf, settings: &[String]) -> Option<Child> {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = StdListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
-}
-
-/// Passes on what it gets, both ways, unless it is blocked.
-#[derive(Clone)]
-pub struct Proxy {
-    pub address: SocketAddr,
-    blocked: watch::Sender<bool>,
-    accepted: Arc<AtomicUsize>,
-}
-
-impl Proxy {
-    pub async fn to(server: SocketAddr) -> Self {
-        let (blocked, is_blocked) = watch::channel(false);
-        let accepted = Arc::new(AtomicUsize::new(0));
-        let count = accepted.clone();
-        let address = raw_backend(move |_, client| {
-            count.fetch_add(1, Ordering::SeqCst);
-            let (is_blocked, other) = (is_blocked.clone(), is_blocked.clone());
-            async move {
-                let Ok(server) = TcpStream::connect(server).await else {
-                    return;
-                };
-                let (from_client, to_client) = client.into_split();
-                let (from_server, to_server) = server.into_split();
-                tokio::select! {
-                    () = pass_on(from_client, to_server, is_blocked) => {}
-                    () = pass_on(from_server, to_client, other) => {}
-                }
-            }
-        })
-        .await;
-        Self {
-            address,
-            blocked,
-            accepted,
-        }
-    }
-
-    pub fn url(&self) -> String {
-        format!("redis://{}", self.address)
-    }
-
-    pub fn block(&self, on: bool) {
-        self.blocked.send_replace(on);
-    }
-
-    /// Connections until now.
-    pub fn accepted(&self) -> usize {
-        self.accepted.load(Ordering::SeqCst)
-    }
-}
-
-async fn pass_on(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    mut blocked: watch::Receiver<bool>,
-) {
-    let mut buffer = [0; 4_096];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let free = blocked.wait_for(|blocked| !blocked).await.is_ok();
-        if !free || to.write_all(&buffer[..count]).await.is_err() {
-            return;
-        }
-    }
 }
 
 /// Waits until something is so.

@@ -1,0 +1,191 @@
+//! Requests that are answered from leases, and those that take them.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    time::Instant,
+};
+
+use smallvec::SmallVec;
+
+use super::{
+    RedisLimiter, calls,
+    figures::{Counters, add},
+    lease::{Leases, Word},
+};
+use crate::{
+    clock,
+    error::BoxError,
+    throttle::{
+        decision::Decision,
+        limiter::{Ask, Decisions, INLINE},
+    },
+};
+
+/// Leases, and what finds them.
+pub(super) struct Table {
+    pub(super) leases: Leases,
+    /// Nobody can choose keys that share one.
+    pub(super) hashes: RandomState,
+    pub(super) epoch: Instant,
+}
+
+/// What was spent here for a request that is not decided yet, and what it is taking: undone unless it is kept.
+struct Taking<'a> {
+    leases: &'a Leases,
+    spent: SmallVec<[(u64, u64); INLINE]>,
+    growing: SmallVec<[u64; INLINE]>,
+}
+
+/// What can be said here.
+enum Here {
+    Decided(Decisions),
+    /// The places of what Redis has to be asked for; the others are spent.
+    Open(SmallVec<[usize; INLINE]>),
+}
+
+impl Table {
+    pub(super) fn acquire_now(&self, asks: &[Ask<'_>], counters: &Counters) -> Option<Decisions> {
+        let mut taking = self.taking();
+        match self.here(asks, &mut taking, true) {
+            Here::Decided(decisions) => {
+                add(&counters.leased, 1);
+                Some(decisions)
+            }
+            Here::Open(_) => None,
+        }
+    }
+
+    /// Spends what is here; `is_hasty`, only if all of it is.
+    fn here(&self, asks: &[Ask<'_>], taking: &mut Taking<'_>, is_hasty: bool) -> Here {
+        let now = self.now();
+        let mut open = SmallVec::new();
+        let mut decisions = Decisions::default();
+        for (index, ask) in asks.iter().enumerate() {
+            let tag = self.tag(ask);
+            match self.leases.spend(tag, ask.cost, now) {
+                Word::Spent(decision) => {
+                    taking.spent.push((tag, ask.cost));
+                    decisions.0.push(decision);
+                }
+                Word::Refused(_) => {
+                    taking.undo();
+                    return Here::Decided(asks.iter().map(|ask| self.peek(ask, now)).collect());
+                }
+                Word::Unknown => open.push(index),
+            }
+        }
+        if open.is_empty() {
+            taking.spent.clear();
+            return Here::Decided(decisions);
+        }
+        if is_hasty {
+            taking.undo();
+        }
+        Here::Open(open)
+    }
+
+    fn peek(&self, ask: &Ask<'_>, now: u64) -> Decision {
+        let quota = ask.policy.quota();
+        self.leases.peek(self.tag(ask), ask.cost, quota, now)
+    }
+
+    fn taking(&self) -> Taking<'_> {
+        Taking {
+            leases: &self.leases,
+            spent: SmallVec::new(),
+            growing: SmallVec::new(),
+        }
+    }
+
+    fn tag(&self, ask: &Ask<'_>) -> u64 {
+        let mut hasher = self.hashes.build_hasher();
+        hasher.write_u64(ask.policy.id());
+        hasher.write(ask.key);
+        hasher.finish()
+    }
+
+    fn now(&self) -> u64 {
+        let since = clock::now().saturating_duration_since(self.epoch);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl RedisLimiter {
+    pub(super) async fn acquire_leased(
+        &self,
+        table: &Table,
+        asks: &[Ask<'_>],
+    ) -> Result<Decisions, BoxError> {
+        let mut taking = table.taking();
+        let open = match table.here(asks, &mut taking, false) {
+            Here::Decided(decisions) => {
+                add(&self.counters.leased, 1);
+                return Ok(decisions);
+            }
+            Here::Open(open) => open,
+        };
+        let asked: SmallVec<[_; INLINE]> = open.iter().map(|index| asks[*index]).collect();
+        let Some(mut questions) = self.questions(&asked) else {
+            return Ok(calls::never(asks));
+        };
+        let begun = table.now();
+        let mut mores: SmallVec<[_; INLINE]> = SmallVec::new();
+        for (ask, question) in asked.iter().zip(&mut questions) {
+            let tag = table.tag(ask);
+            let more = table.leases.begin(tag, begun);
+            if let Some(more) = more {
+                taking.growing.push(tag);
+                question.more = more.min(question.limit.most_cost());
+            }
+            mores.push(more);
+        }
+        let spent = self.spend(questions).await?;
+        let (now, is_allowed) = (table.now(), spent.decisions.is_allowed());
+        let mut decided = spent.decisions.as_slice().iter();
+        let told = asked.iter().zip(&mores).zip(&spent.taken);
+        for (((ask, more), taken), decision) in told.zip(decided.clone()) {
+            let tag = table.tag(ask);
+            if decision.is_allowed() {
+                if *taken > 0 {
+                    add(&self.counters.refills, 1);
+                }
+                // Where another one has refused, this may be what is left without the cost.
+                table.leases.end(tag, more.map(|_| *taken), decision, now);
+            } else {
+                let window = u64::try_from(ask.policy.window().as_nanos()).unwrap_or(u64::MAX);
+                let leases = &table.leases;
+                leases.refuse(tag, ask.cost, decision, window, now);
+                if more.is_some() {
+                    leases.abandon(tag);
+                }
+            }
+        }
+        taking.growing.clear();
+        if is_allowed {
+            taking.spent.clear();
+        }
+        drop(taking);
+        let decide = |(index, ask)| match open.contains(&index) {
+            true => decided.next().copied(),
+            false => Some(table.peek(ask, now)),
+        };
+        Ok(asks.iter().enumerate().filter_map(decide).collect())
+    }
+}
+
+impl Taking<'_> {
+    fn undo(&mut self) {
+        for (tag, cost) in self.spent.drain(..) {
+            self.leases.restore(tag, cost);
+        }
+        for tag in self.growing.drain(..) {
+            self.leases.abandon(tag);
+        }
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        self.undo();
+    }
+}

@@ -1,0 +1,210 @@
+-- Decides all asks of a request at once: spends all of them, or nothing.
+-- KEYS: the key of each ask. ARGV: the time in microseconds (none: the server's), what to do, and eight values for each ask:
+--   rate    'r', what a unit takes (microseconds, parts, parts of one), what a burst takes (microseconds, parts), cost, more
+--   window  'w', limit, segment in microseconds, counts, the most of one, '', cost, more
+-- `more` is what to take beside the cost, as a lease; or, for what is given back, where it was spent.
+-- Answers whether all was spent, the time, what was there under each key, and what was taken beside each cost.
+
+local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+end
+local action = ARGV[2]
+-- Milliseconds for which a key stays when all has come back. A test's time is not the server's.
+local rest = ARGV[1] == '' and 1 or 600000
+local LATEST = 9007199254740991
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+-- An arrival: microseconds, and parts of one.
+local function arrival(raw)
+  local micros, part = string.match(raw or '', '^(%d+)/?(%d*)$')
+  return tonumber(micros) or 0, tonumber(part) or 0
+end
+
+local rate, window = {}, {}
+
+function rate.read(raw)
+  local micros, part = arrival(raw)
+  if micros < now then
+    micros, part = now, 0
+  end
+  return { micros, part }
+end
+
+-- What so much takes.
+function rate.time(ask, cost)
+  local part = cost * ask[2]
+  local carry = math.floor(part / ask[3])
+  return cost * ask[1] + carry, part - carry * ask[3]
+end
+
+function rate.fits(state, ask, cost)
+  local micros, part = rate.time(ask, cost)
+  micros, part = state[1] - now + micros, state[2] + part
+  if part >= ask[3] then
+    micros, part = micros + 1, part - ask[3]
+  end
+  return micros < ask[4] or micros == ask[4] and part <= ask[5]
+end
+
+function rate.spend(state, ask, cost)
+  local micros, part = rate.time(ask, cost)
+  micros, part = state[1] + micros, state[2] + part
+  if part >= ask[3] then
+    micros, part = micros + 1, part - ask[3]
+  end
+  state[1], state[2] = math.min(micros, LATEST), part
+end
+
+function rate.left(state, ask)
+  local room = ask[4] - (state[1] - now) + (ask[5] - state[2]) / ask[3]
+  return math.floor(room / (ask[1] + ask[2] / ask[3]))
+end
+
+-- What of it has not come back by itself since: more would be given twice.
+function rate.restore(state, ask, cost, at)
+  local micros, part = arrival(at)
+  micros = micros - now
+  if micros < 0 then
+    return
+  end
+  local whole, rest = rate.time(ask, cost)
+  if micros < whole or micros == whole and part < rest then
+    whole, rest = micros, part
+  end
+  state[1], state[2] = state[1] - whole, state[2] - rest
+  if state[2] < 0 then
+    state[1], state[2] = state[1] - 1, state[2] + ask[3]
+  end
+end
+
+function rate.write(state)
+  local value = text(state[1])
+  if state[2] > 0 then
+    value = value .. '/' .. text(state[2])
+  elseif state[1] <= now then
+    return
+  end
+  return value, (state[1] - now) / 1000
+end
+
+function window.read(raw, ask)
+  local counts, before = {}, {}
+  for number in string.gmatch(raw or '', '%d+') do
+    before[#before + 1] = tonumber(number)
+  end
+  if (before[1] or 0) >= 2 ^ 40 then
+    before = {}
+  end
+  local current = math.floor(now / ask[2])
+  local newest = math.max(current, before[1] or 0)
+  local passed = newest - (before[1] or 0)
+  for age = 1, ask[3] do
+    counts[age] = before[age + 1 - passed]
+    if age <= passed or not counts[age] then
+      counts[age] = 0
+    end
+  end
+  counts.newest = newest
+  return counts
+end
+
+function window.left(counts, ask)
+  local total = 0
+  for age = 1, ask[3] do
+    total = total + counts[age]
+  end
+  return ask[1] - total
+end
+
+function window.fits(counts, ask, cost)
+  return cost <= window.left(counts, ask)
+end
+
+function window.spend(counts, ask, cost)
+  counts[1] = math.min(counts[1] + cost, ask[4])
+end
+
+function window.restore(counts, ask, cost, at)
+  local age = counts.newest - tonumber(at) + 1
+  if counts[age] then
+    counts[age] = math.max(counts[age] - cost, 0)
+  end
+end
+
+function window.write(counts, ask)
+  local last = ask[3]
+  while last > 0 and counts[last] == 0 do
+    last = last - 1
+  end
+  if last == 0 then
+    return
+  end
+  local value = { text(counts.newest) }
+  for age = 1, last do
+    value[age + 1] = text(counts[age])
+  end
+  return table.concat(value, ' '), ((counts.newest + ask[3]) * ask[2] - now) / 1000
+end
+
+local asks, found, states = {}, {}, {}
+local all = true
+for index, key in ipairs(KEYS) do
+  local first = 2 + (index - 1) * 8
+  local ask = { kind = ARGV[first + 1] == 'r' and rate or window, cost = tonumber(ARGV[first + 7]), more = ARGV[first + 8] }
+  for number = 1, 5 do
+    ask[number] = tonumber(ARGV[first + 1 + number])
+  end
+  asks[index] = ask
+  if not states[key] then
+    found[key] = redis.call('GET', key)
+    states[key] = ask.kind.read(found[key], ask)
+  end
+  local state = states[key]
+  if action == 'acquire' then
+    all = all and ask.kind.fits(state, ask, ask.cost)
+  end
+  if action == 'return' then
+    ask.kind.restore(state, ask, ask.cost, ask.more)
+  else
+    -- Of no account if one of them has refused: nothing is written then.
+    ask.kind.spend(state, ask, ask.cost)
+  end
+end
+
+local answer = { all and 1 or 0, now }
+for index, key in ipairs(KEYS) do
+  answer[index + 2] = found[key]
+end
+for index, key in ipairs(KEYS) do
+  local ask, taken = asks[index], 0
+  if all and action == 'acquire' then
+    -- Half of what is left at most, so that others find something.
+    taken = math.min(tonumber(ask.more), math.floor(ask.kind.left(states[key], ask) / 2))
+    taken = math.max(taken, 0)
+    ask.kind.spend(states[key], ask, taken)
+  end
+  answer[#KEYS + 2 + index] = taken
+  ask.spent = ask.cost + taken
+end
+
+if all then
+  local written = {}
+  for index, key in ipairs(KEYS) do
+    local ask = asks[index]
+    if ask.spent > 0 and not written[key] then
+      written[key] = true
+      local value, millis = ask.kind.write(states[key], ask)
+      if value then
+        redis.call('SET', key, value, 'PX', text(math.ceil(millis) + rest))
+      else
+        redis.call('DEL', key)
+      end
+    end
+  end
+end
+return answer

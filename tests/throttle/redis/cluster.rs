@@ -1,0 +1,255 @@
+//! A cluster of three.
+
+use tower_gateway::{
+    redis::{Redis, RedisError, RedisStatus},
+    throttle::{RateLimiter, RedisLimiter},
+};
+
+use super::{
+    LONG, ask, count, decide,
+    nodes::Cluster,
+    passes, patient, quota,
+    server::{Server, until},
+};
+
+fn limiter(seed: &Server) -> RedisLimiter {
+    RedisLimiter::new(patient(Redis::cluster([seed.url()]))).timeout(LONG)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_shared_to_the_last_request() {
+    let cluster = Cluster::start().await;
+    let seeds = &cluster.nodes;
+    let together = [limiter(&seeds[0]), limiter(&seeds[1])];
+    let (one, other) = (quota(200).named("one"), quota(300).named("other"));
+    let policies = [(one.clone(), "address"), (other.clone(), "user")];
+    assert_eq!(count(&together, 200, &policies).await, 200);
+    let of = |decisions: tower_gateway::throttle::Decisions| -> Vec<_> {
+        let decisions = decisions.as_slice().iter();
+        decisions.map(|decision| decision.remaining()).collect()
+    };
+    let asks = [ask(&one, "address"), ask(&other, "user")];
+    assert_eq!(of(decide(&together[0], &asks).await), [0, 100]);
+    let mut keys = Vec::new();
+    for node in &cluster.nodes {
+        keys.push(node.number("DBSIZE").await);
+    }
+    keys.sort_unstable();
+    assert_eq!(keys, [0, 0, 2], "all are in one slot");
+
+    // Spread, what is refused is given back.
+    let spread = [
+        limiter(&seeds[2]).spread_keys(),
+        limiter(&seeds[1]).spread_keys(),
+    ];
+    assert_eq!(count(&spread, 200, &policies[..1]).await, 200);
+    let asks = [
+        ask(&other, "user"),
+        ask(&other, "user"),
+        ask(&one, "address"),
+    ];
+    for _ in 0..20 {
+        assert!(!passes(&spread[0], &asks).await);
+    }
+    until("all is there again", async || {
+        of(decide(&spread[1], &asks).await)[0] == 300
+    })
+    .await;
+    assert_eq!(count(&spread, 400, &policies[1..]).await, 300);
+    for number in 0..60 {
+        assert!(passes(&spread[0], &[ask(&one, &number.to_string())]).await);
+    }
+    for node in &cluster.nodes {
+        assert!(node.number("DBSIZE").await > 5, "they are everywhere");
+    }
+}
+
+#[tokio::test]
+async fn a_slot_that_moves_is_followed() {
+    let cluster = Cluster::start().await;
+    let limiters = [limiter(&cluster.nodes[0]), limiter(&cluster.nodes[2])];
+    let policy = quota(100);
+    let asks = [ask(&policy, "k")];
+    for limiter in &limiters {
+        assert!(passes(limiter, &asks).await);
+    }
+    let mut key = String::new();
+    for node in &cluster.nodes {
+        if node.number("DBSIZE").await > 0 {
+            key = node.say("RANDOMKEY").await;
+        }
+    }
+    let (from, slot) = cluster.owner(&key).await;
+    let to = (from + 1) % 3;
+    cluster
+        .give(slot, from, to, &key, async || {
+            // The one that had it sends us to the other one for this once.
+            for limiter in &limiters {
+                assert!(passes(limiter, &asks).await);
+            }
+        })
+        .await;
+    for limiter in &limiters {
+        for _ in 0..5 {
+            assert!(passes(limiter, &asks).await);
+        }
+    }
+    let decisions = decide(&limiters[0], &asks).await;
+    assert_eq!(decisions.as_slice()[0].remaining(), 100 - 2 - 2 - 10 - 1);
+    assert_eq!(limiters[0].figures().failed, 0);
+    assert_eq!(cluster.nodes[to].number("DBSIZE").await, 1);
+    // The new place is learnt: the old node is asked no more.
+    let calls = async || {
+        let stats = cluster.nodes[from].say("INFO commandstats").await;
+        let (_, stats) = stats.split_once("cmdstat_evalsha:").unwrap();
+        let (_, calls) = stats.split_once("rejected_calls=").unwrap();
+        calls.split(',').next().unwrap().to_owned()
+    };
+    assert_ne!(calls().await, "0");
+    until("it is learnt", async || {
+        let before = calls().await;
+        assert!(passes(&limiters[0], &[ask(&policy, "other")]).await);
+        calls().await == before
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_gone_takes_its_keys_alone() {
+    let mut cluster = Cluster::start().await;
+    let redis = patient(Redis::cluster(cluster.nodes.iter().map(Server::url)));
+    let limiter = RedisLimiter::new(redis.clone()).timeout(LONG).spread_keys();
+    let policy = quota(100);
+    let keys: Vec<_> = (0..60).map(|number| number.to_string()).collect();
+    for key in &keys {
+        assert!(passes(&limiter, &[ask(&policy, key)]).await);
+    }
+    let is_up = |status: &RedisStatus| matches!(status, RedisStatus::Connected);
+    let up = || {
+        redis
+            .status()
+            .iter()
+            .filter(|node| is_up(&node.status))
+            .count()
+    };
+    assert_eq!((up(), redis.status().len()), (3, 3));
+    cluster.nodes[1].stop();
+    let mut failed = 0;
+    for key in &keys {
+        match limiter.acquire(&[ask(&policy, key)]).await {
+            Ok(decisions) => assert!(decisions.is_allowed()),
+            Err(error) => {
+                assert!(error.is::<RedisError>(), "{error}");
+                failed += 1;
+            }
+        }
+    }
+    assert!((5..55).contains(&failed), "{failed}");
+    assert_eq!(up(), 2);
+}
+
+#[tokio::test]
+async fn what_is_no_cluster_is_told() {
+    let server = Server::start();
+    let redis = patient(Redis::cluster([server.url()])).reconnect_delay(LONG, LONG);
+    let limiter = RedisLimiter::new(redis).timeout(LONG);
+    let policy = quota(1);
+    for _ in 0..2 {
+        let error = limiter.acquire(&[ask(&policy, "k")]).await.unwrap_err();
+        assert!(
+            error.to_string().contains("cluster support disabled"),
+            "{error}"
+        );
+    }
+    let none = RedisLimiter::new(Redis::cluster::<&str>([])).timeout(LONG);
+    let error = none.acquire(&[ask(&policy, "k")]).await.unwrap_err();
+    assert!(error.to_string().contains("at least one URL"), "{error}");
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn nodes_are_greeted_over_tls_as_the_first_one_is() {
+    use super::server::free_port;
+
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let certified = rcgen::generate_simple_self_signed(names).unwrap();
+    let port = free_port().to_string();
+    let server = Server::with(|folder| {
+        let write = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let chain = write("chain.pem", &certified.cert.pem());
+        let key = write("key.pem", &certified.signing_key.serialize_pem());
+        let settings = [
+            ["--cluster-enabled", "yes"],
+            ["--cluster-port", &free_port().to_string()],
+            ["--tls-port", &port],
+            ["--tls-auth-clients", "no"],
+            ["--tls-cert-file", &chain],
+            ["--tls-key-file", &key],
+            ["--tls-ca-cert-file", &chain],
+            ["--requirepass", "secret"],
+            ["--tls-cluster", "yes"],
+            ["--cluster-announce-ip", "127.0.0.1"],
+        ];
+        settings
+            .concat()
+            .into_iter()
+            .map(ToOwned::to_owned)
+            .collect()
+    });
+    // Until it has slots it is no cluster, and that is found out again.
+    let seed = format!("rediss://:secret@localhost:{port}");
+    let redis = patient(Redis::cluster([seed])).tls_authority(certified.cert.pem());
+    let limiter = RedisLimiter::new(redis.clone()).timeout(LONG);
+    let policy = quota(2);
+    let error = limiter.acquire(&[ask(&policy, "k")]).await.unwrap_err();
+    assert!(error.to_string().contains("slots"), "{error}");
+    let said = server
+        .say_after("AUTH secret", "CLUSTER ADDSLOTSRANGE 0 16383")
+        .await;
+    assert_eq!(said, "+OK");
+    until("it has slots", async || {
+        let decisions = limiter.acquire(&[ask(&policy, "k")]).await;
+        decisions.is_ok_and(|decisions| decisions.is_allowed())
+    })
+    .await;
+    assert!(passes(&limiter, &[ask(&policy, "k")]).await);
+    assert!(!passes(&limiter, &[ask(&policy, "k")]).await);
+    let nodes: Vec<_> = redis
+        .status()
+        .into_iter()
+        .map(|node| node.address)
+        .collect();
+    let expected = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
+    assert_eq!(nodes, expected.map(String::into_boxed_str));
+}
+
+#[cfg(feature = "auth")]
+#[tokio::test]
+async fn revocations_are_kept_in_a_cluster_too() {
+    use std::time::{Duration, SystemTime};
+    use tower_gateway::auth::RedisRevocation;
+
+    let cluster = Cluster::start().await;
+    let redis = patient(Redis::cluster([cluster.nodes[0].url()])).timeout(LONG);
+    let revocation = RedisRevocation::new(redis);
+    let until = SystemTime::now() + Duration::from_secs(60);
+    let kept = async || {
+        let mut kept = 0;
+        for node in &cluster.nodes {
+            kept += node.number("DBSIZE").await;
+        }
+        kept
+    };
+    for number in 0..20 {
+        revocation.revoke(&number.to_string(), until).await.unwrap();
+    }
+    assert_eq!(kept().await, 20);
+    for number in 0..20 {
+        revocation.restore(&number.to_string()).await.unwrap();
+    }
+    assert_eq!(kept().await, 0);
+}
