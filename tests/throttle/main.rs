@@ -12,6 +12,10 @@ mod costs;
 mod door;
 mod failing;
 mod lists;
+#[cfg(feature = "tracing")]
+#[path = "../proxy/logging/capture.rs"]
+#[allow(dead_code, reason = "what other tests need, too")]
+mod logging;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "auth")]
@@ -19,5 +23,7 @@ mod routes;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
 mod support;
+#[cfg(feature = "tracing")]
+mod telling;
 mod waiting;
 mod world;

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod failing;
+mod gateways;
 mod lease;
 mod settings;
 mod sharing;
