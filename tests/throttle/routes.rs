@@ -153,6 +153,28 @@ async fn anonymous_clients_can_have_a_share_by_address() {
 }
 
 #[tokio::test]
+async fn guesses_are_counted() {
+    let rule = Rule::new(of(2).named("guesses"))
+        .cost(0)
+        .charge(|head| u64::from(head.status == 401));
+    let builder = gateway().await.authenticate(Pass).route(orders());
+    statuses(
+        builder.throttle(ThrottleLayer::new(rule)),
+        &[
+            ("/orders/1", "ada x", 200),
+            ("/orders/1", "", 401),
+            ("/orders/1", "ada x", 200),
+            ("/orders/1", "", 401),
+            ("/orders/1", "", 401),
+            // Now there is a debt, and it does not matter any more who asks.
+            ("/orders/1", "", 429),
+            ("/orders/1", "ada x", 429),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn by_claim_route_and_host() {
     let by = |key| ThrottleLayer::new(Rule::new(of(1)).by(key));
     for (key, asked) in [
