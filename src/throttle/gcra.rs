@@ -19,8 +19,9 @@ use super::{
 /// At most `limit` for each `period`, and `burst` at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gcra {
-    /// Ticks for a unit of cost.
+    /// Ticks for a unit of cost, and for all of the burst.
     interval: u64,
+    span: u64,
     burst: u64,
     /// Ticks that pass in a nanosecond, times 2^63: from one to below two.
     ticks_of_nano: u64,
@@ -66,11 +67,25 @@ impl Gcra {
         let (ticks, nanos) = (interval * limit, nanos);
         Ok(Self {
             interval: narrow(interval),
+            span: narrow(interval * u128::from(burst)),
             burst,
             ticks_of_nano: narrow((ticks << 63) / nanos),
             nanos_of_tick: narrow((nanos << 63).div_ceil(ticks)),
             rounding: if ticks == nanos { 0 } else { 2 },
         })
+    }
+
+    /// All in ticks.
+    #[inline(never)]
+    fn refuse(&self, held: u64, cost: u64, now: u64) -> Decision {
+        let (unit, most) = (self.interval, now + self.span);
+        let (left, reset) = (most.saturating_sub(held), self.nanos(held - now));
+        if cost > self.burst {
+            return Decision::never(left, unit, reset);
+        }
+        let next = held.saturating_add(cost * unit);
+        let retry = self.nanos((next - most).saturating_add(self.rounding));
+        Decision::refuse(left, unit, reset, retry)
     }
 
     #[inline]
@@ -80,8 +95,7 @@ impl Gcra {
         if self.rounding == 0 {
             return now;
         }
-        let product = u128::from(now) * u128::from(self.ticks_of_nano);
-        narrow(product >> 63)
+        self.ticks_of(now)
     }
 
     /// Rounded up.
@@ -90,6 +104,18 @@ impl Gcra {
         if self.rounding == 0 {
             return ticks;
         }
+        self.nanos_of(ticks)
+    }
+
+    // Called, so that who does not need it does not wait for it.
+    #[inline(never)]
+    fn ticks_of(&self, now: u64) -> u64 {
+        let product = u128::from(now) * u128::from(self.ticks_of_nano);
+        narrow(product >> 63)
+    }
+
+    #[inline(never)]
+    fn nanos_of(&self, ticks: u64) -> u64 {
         let product = u128::from(ticks) * u128::from(self.nanos_of_tick);
         narrow((product >> 63) + u128::from(product & (u128::MAX >> 65) != 0))
     }
@@ -101,22 +127,15 @@ impl Algorithm for Gcra {
     #[inline]
     fn check(&self, arrival: u64, cost: u64, now: u64) -> (Decision, u64) {
         let (unit, now) = (self.interval, self.ticks(now));
-        let most = now + self.burst * unit;
+        let most = now + self.span;
         let held = arrival.max(now);
-        // After a charge it may be anything.
-        let next = held.saturating_add(cost.saturating_mul(unit));
-        if next <= most {
+        // Within the burst nothing overflows; after a charge the arrival may be anything.
+        if cost <= self.burst && held <= most - cost * unit {
+            let next = held + cost * unit;
             let reset = self.nanos(next - now);
             return (Decision::allow(most - next, unit, reset), next);
         }
-        let (left, reset) = (most.saturating_sub(held), self.nanos(held - now));
-        let decision = if cost > self.burst {
-            Decision::never(left, unit, reset)
-        } else {
-            let retry = self.nanos((next - most).saturating_add(self.rounding));
-            Decision::refuse(left, unit, reset, retry)
-        };
-        (decision, arrival)
+        (self.refuse(held, cost, now), arrival)
     }
 
     #[inline]

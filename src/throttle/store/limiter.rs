@@ -1,190 +1,181 @@
-//! The keys of one limit, spread over shards.
+//! What a store has for one policy: its limit, its keys, and the locks of those.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use super::shard::{Before, MOST_KEYS, Shard};
+use super::{
+    stripe::{Locked, Stripe},
+    sync::{Mutex, Ordering, unpoisoned},
+    table::{LOCKED, NEAR, Place, Search, Spot, Table, Words},
+};
 use crate::throttle::{
-    algorithm::Algorithm,
-    decision::Decision,
-    gcra::Gcra,
-    policy::{Limit, Policy},
-    window::Window,
+    algorithm::Algorithm, decision::Decision, gcra::Gcra, policy::Limit, window::Window,
 };
 
-/// What a store has for a policy.
 pub(super) struct Limiter {
+    /// Of the policy.
     pub(super) id: u64,
-    keyed: Keyed,
+    keys: Keys,
+    stripes: Box<[Line]>,
+    pages_of_stripe: usize,
 }
 
-enum Keyed {
-    Rate(Shards<Gcra>),
-    Window(Shards<Window>),
+enum Keys {
+    Rate(Gcra, Table<1>),
+    Window(Window, Table<2>),
 }
 
-struct Shards<A: Algorithm> {
-    algorithm: A,
-    shards: Box<[Line<A::State>]>,
-}
-
-/// In cache lines of its own: two cores do not fight over neighbours.
+/// In a cache line of its own: two cores do not fight over neighbours.
 #[repr(align(64))]
-struct Line<S>(Mutex<Shard<S>>);
+struct Line(Mutex<Stripe>);
 
-/// A shard that is locked.
-pub(super) enum Locked<'a> {
-    Rate(&'a Gcra, MutexGuard<'a, Shard<u64>>),
-    Window(&'a Window, MutexGuard<'a, Shard<[u64; 2]>>),
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Undo {
-    Rate(Before<u64>),
-    Window(Before<[u64; 2]>),
-}
-
-/// Where a key is.
-#[derive(Clone, Copy)]
-pub(super) struct Spot {
-    pub(super) shard: usize,
-    pub(super) tag: u64,
-}
-
-const _: () = assert!(size_of::<Line<u64>>() == 64 && size_of::<Line<[u64; 2]>>() == 64);
-
-/// Fewer would fill too unevenly.
-const FEWEST_KEYS_OF_SHARD: usize = 256;
-/// As long as the shards do not get too small: so that cores seldom meet.
-const WANTED_SHARDS: usize = 64;
+/// With 1,024 slots to a page: one stripe for 4,096.
+const MOST_PAGES_OF_STRIPE: usize = 4;
+/// As long as they do not get too small: so that cores seldom meet.
+const WANTED_STRIPES: usize = 64;
 
 impl Limiter {
-    pub(super) fn new(policy: &Policy, limit: Limit, most_keys: usize) -> Self {
-        let keyed = match limit {
-            Limit::Rate(gcra) => Keyed::Rate(Shards::new(gcra, most_keys)),
-            Limit::Window(window) => Keyed::Window(Shards::new(window, most_keys)),
+    pub(super) fn new(id: u64, limit: Limit, most_keys: usize) -> Self {
+        let keys = match limit {
+            Limit::Rate(gcra) => Keys::Rate(gcra, Table::new(most_keys)),
+            Limit::Window(window) => Keys::Window(window, Table::new(most_keys)),
         };
+        let pages = match &keys {
+            Keys::Rate(_, table) => table.pages(),
+            Keys::Window(_, table) => table.pages(),
+        };
+        let pages_of_stripe = (pages / WANTED_STRIPES).clamp(1, MOST_PAGES_OF_STRIPE);
+        let line = |_| Line(Mutex::new(Stripe::default()));
         Self {
-            id: policy.id(),
-            keyed,
+            id,
+            keys,
+            stripes: (0..pages.div_ceil(pages_of_stripe)).map(line).collect(),
+            pages_of_stripe,
         }
     }
 
-    /// Spends `cost` of one key if it may: the way of most requests, with one look at what kind it is.
+    /// Spends `cost` of one key if it may.
     #[inline]
     pub(super) fn spend(&self, hash: u64, cost: u64, now: u64) -> Decision {
-        match &self.keyed {
-            Keyed::Rate(shards) => shards.spend(hash, cost, now),
-            Keyed::Window(shards) => shards.spend(hash, cost, now),
+        if let Keys::Rate(gcra, table) = &self.keys
+            && let Some(decision) = spend_known(gcra, table, hash, cost, now)
+        {
+            return decision;
         }
+        self.spend_locked(hash, cost, now)
     }
 
-    #[inline]
+    #[inline(never)]
+    fn spend_locked(&self, hash: u64, cost: u64, now: u64) -> Decision {
+        let spot = self.spot(hash);
+        let mut locked = self.lock(self.stripe(spot));
+        let mut held = locked.hold(spot, now);
+        locked.count(&held);
+        let decision = held.spend(self, cost);
+        locked.release(held);
+        decision
+    }
+
+    /// What [`spend`](Self::spend) would say.
+    pub(super) fn peek(&self, hash: u64, cost: u64, now: u64) -> Decision {
+        let spot = self.spot(hash);
+        let mut locked = self.lock(self.stripe(spot));
+        let held = locked.hold(spot, now);
+        let decision = held.peek(self, cost);
+        locked.release(held);
+        decision
+    }
+
+    /// Spends `cost` whether or not it is there.
+    pub(super) fn charge(&self, hash: u64, cost: u64, now: u64) {
+        let spot = self.spot(hash);
+        let mut locked = self.lock(self.stripe(spot));
+        let mut held = locked.hold(spot, now);
+        locked.count(&held);
+        held.charge(self, cost);
+        locked.release(held);
+    }
+
     pub(super) fn spot(&self, hash: u64) -> Spot {
-        match &self.keyed {
-            Keyed::Rate(shards) => shards.spot(hash),
-            Keyed::Window(shards) => shards.spot(hash),
+        match &self.keys {
+            Keys::Rate(_, table) => table.spot(hash),
+            Keys::Window(_, table) => table.spot(hash),
         }
     }
 
-    #[inline]
-    pub(super) fn lock(&self, shard: usize) -> Locked<'_> {
-        match &self.keyed {
-            Keyed::Rate(shards) => Locked::Rate(&shards.algorithm, shards.lock(shard)),
-            Keyed::Window(shards) => Locked::Window(&shards.algorithm, shards.lock(shard)),
-        }
+    pub(super) fn stripe(&self, spot: Spot) -> usize {
+        spot.page / self.pages_of_stripe
     }
 
-    /// One shard after the other.
+    pub(super) fn lock(&self, stripe: usize) -> Locked<'_> {
+        let guard = unpoisoned(self.stripes[stripe].0.lock());
+        Locked::new(self, guard)
+    }
+
+    /// One stripe after the other.
     pub(super) fn all(&self) -> impl Iterator<Item = Locked<'_>> {
-        let count = match &self.keyed {
-            Keyed::Rate(shards) => shards.shards.len(),
-            Keyed::Window(shards) => shards.shards.len(),
+        (0..self.stripes.len()).map(|stripe| self.lock(stripe))
+    }
+
+    pub(super) fn find(&self, spot: Spot, lines: usize) -> Option<Place<'_>> {
+        match &self.keys {
+            Keys::Rate(_, table) => Some(table.find(spot, lines)?.place()),
+            Keys::Window(_, table) => Some(table.find(spot, lines)?.place()),
+        }
+    }
+
+    /// The place of a key, or one that it may have: nobody's, or that of somebody to whom all has come back.
+    pub(super) fn search(&self, spot: Spot, now: u64) -> Search<'_> {
+        match &self.keys {
+            Keys::Rate(gcra, table) => table.search(spot, |[state, _]| gcra.is_idle(state, now)),
+            Keys::Window(window, table) => table.search(spot, |state| window.is_idle(state, now)),
+        }
+    }
+
+    pub(super) fn check(&self, state: Words, cost: u64, now: u64) -> (Decision, Words) {
+        match &self.keys {
+            Keys::Rate(gcra, _) => {
+                let (decision, next) = gcra.check(state[0], cost, now);
+                (decision, [next, 0])
+            }
+            Keys::Window(window, _) => window.check(state, cost, now),
+        }
+    }
+
+    pub(super) fn after_charge(&self, state: Words, cost: u64, now: u64) -> Words {
+        match &self.keys {
+            Keys::Rate(gcra, _) => [gcra.charge(state[0], cost, now), 0],
+            Keys::Window(window, _) => window.charge(state, cost, now),
+        }
+    }
+
+    pub(super) fn is_idle(&self, state: Words, now: u64) -> bool {
+        match &self.keys {
+            Keys::Rate(gcra, _) => gcra.is_idle(state[0], now),
+            Keys::Window(window, _) => window.is_idle(state, now),
+        }
+    }
+}
+
+/// Without a lock, for a key that has a place; `None`: nothing was done, and it has to be done with the lock.
+#[inline]
+fn spend_known(gcra: &Gcra, table: &Table<1>, hash: u64, cost: u64, now: u64) -> Option<Decision> {
+    let spot = table.spot(hash);
+    let slot = table.find(spot, NEAR)?;
+    let [word] = &slot.state;
+    loop {
+        let state = word.load(Ordering::Acquire);
+        // Read after the state: while that stays the same, so does this.
+        if state == LOCKED || slot.tag.load(Ordering::Acquire) != spot.tag {
+            return None;
+        }
+        let (decision, next) = gcra.check(state, cost, now);
+        let is_same = if decision.is_allowed() && cost > 0 {
+            let done = word.compare_exchange(state, next, Ordering::AcqRel, Ordering::Relaxed);
+            done.is_ok()
+        } else {
+            // Not a write for what spends nothing.
+            word.load(Ordering::Acquire) == state
         };
-        (0..count).map(|shard| self.lock(shard))
-    }
-}
-
-impl<A: Algorithm> Shards<A> {
-    fn new(algorithm: A, most_keys: usize) -> Self {
-        let wanted = WANTED_SHARDS.min(most_keys / FEWEST_KEYS_OF_SHARD);
-        let count = most_keys.div_ceil(MOST_KEYS).max(wanted).max(1);
-        let line = |_| Line(Mutex::new(Shard::new(most_keys / count)));
-        Self {
-            algorithm,
-            shards: (0..count).map(line).collect(),
+        if is_same {
+            return Some(decision);
         }
-    }
-
-    /// The upper part of the product says which shard, and the lower one, which is different for all hashes of a shard, is the tag.
-    #[inline]
-    fn spot(&self, hash: u64) -> Spot {
-        let product = u128::from(hash) * self.shards.len() as u128;
-        Spot {
-            shard: (product >> 64) as usize,
-            tag: (product as u64).max(1),
-        }
-    }
-
-    #[inline]
-    fn spend(&self, hash: u64, cost: u64, now: u64) -> Decision {
-        let Spot { shard, tag } = self.spot(hash);
-        let mut shard = self.lock(shard);
-        shard.spend(&self.algorithm, tag, cost, now).0
-    }
-
-    #[inline]
-    fn lock(&self, shard: usize) -> MutexGuard<'_, Shard<A::State>> {
-        // Nothing panics while it is locked.
-        self.shards[shard]
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The same for both kinds of state.
-macro_rules! each {
-    ($locked:expr, $algorithm:ident, $shard:ident => $value:expr) => {
-        match $locked {
-            Locked::Rate($algorithm, $shard) => $value,
-            Locked::Window($algorithm, $shard) => $value,
-        }
-    };
-}
-
-impl Locked<'_> {
-    #[inline]
-    pub(super) fn spend(&mut self, tag: u64, cost: u64, now: u64) -> (Decision, Undo) {
-        match self {
-            Self::Rate(gcra, shard) => {
-                let (decision, before) = shard.spend(*gcra, tag, cost, now);
-                (decision, Undo::Rate(before))
-            }
-            Self::Window(window, shard) => {
-                let (decision, before) = shard.spend(*window, tag, cost, now);
-                (decision, Undo::Window(before))
-            }
-        }
-    }
-
-    pub(super) fn restore(&mut self, tag: u64, undo: Undo) {
-        match (self, undo) {
-            (Self::Rate(_, shard), Undo::Rate(before)) => shard.restore(tag, before),
-            (Self::Window(_, shard), Undo::Window(before)) => shard.restore(tag, before),
-            _ => {}
-        }
-    }
-
-    pub(super) fn peek(&mut self, tag: u64, cost: u64, now: u64) -> Decision {
-        each!(self, algorithm, shard => shard.peek(*algorithm, tag, cost, now))
-    }
-
-    pub(super) fn charge(&mut self, tag: u64, cost: u64, now: u64) {
-        each!(self, algorithm, shard => shard.charge(*algorithm, tag, cost, now));
-    }
-
-    /// Keys, those that were forgotten, and how often there was no place.
-    pub(super) fn figures(&self) -> (usize, u64, u64) {
-        each!(self, _algorithm, shard => (shard.keys(), shard.evicted(), shard.overflowed()))
     }
 }

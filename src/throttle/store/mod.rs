@@ -1,23 +1,24 @@
 //! The local store: what each key has spent, in this process.
 
+mod hash;
 mod limiter;
-mod shard;
+mod several;
+mod stripe;
+mod sync;
+mod table;
 #[cfg(test)]
 mod tests;
 
 use std::{
     fmt,
-    hash::{BuildHasher, Hasher, RandomState},
     sync::{Arc, OnceLock},
     time::Instant,
 };
 
-use smallvec::SmallVec;
-
-use self::limiter::{Limiter, Locked, Undo};
+use self::{hash::Secret, limiter::Limiter, table::FEWEST_SLOTS};
 use super::{
     decision::Decision,
-    limiter::{Ask, Decisions, INLINE, RateLimiter},
+    limiter::{Ask, Decisions, RateLimiter},
     policy::Policy,
 };
 use crate::{clock, error::BoxError};
@@ -46,7 +47,7 @@ pub struct LocalStore {
     limiters: Arc<[OnceLock<Limiter>]>,
     max_keys: usize,
     epoch: Instant,
-    keys: RandomState,
+    keys: Secret,
 }
 
 /// How full a [`LocalStore`] is.
@@ -63,7 +64,9 @@ pub struct StoreFigures {
 
 /// Of one store.
 const MOST_POLICIES: usize = 64;
-const MAX_KEYS: usize = 1_000_000;
+const MAX_KEYS: usize = 1_500_000;
+/// After more than five centuries time stands still.
+const LAST_SECOND: u64 = u64::MAX / 1_000_000_000 - 1;
 /// Far below what a 64-bit hash tells apart.
 const MOST_KEYS: usize = 1 << 30;
 
@@ -74,7 +77,7 @@ impl LocalStore {
             limiters: (0..MOST_POLICIES).map(|_| OnceLock::new()).collect(),
             max_keys: MAX_KEYS,
             epoch: clock::now(),
-            keys: RandomState::new(),
+            keys: Secret::new(),
         }
     }
 
@@ -82,7 +85,7 @@ impl LocalStore {
     /// 37 MB for a window when all are in use. Forgets what was spent.
     pub fn max_keys(self, max_keys: usize) -> Self {
         Self {
-            max_keys: max_keys.clamp(1, MOST_KEYS),
+            max_keys: max_keys.clamp(FEWEST_SLOTS, MOST_KEYS),
             ..Self::new()
         }
     }
@@ -100,59 +103,7 @@ impl LocalStore {
     ///
     /// A limit that would have allowed its part when another one refused says so, and what it has left.
     pub fn check_all(&self, asks: &[Ask<'_>], now: Instant) -> Decisions {
-        let mut decisions = Decisions(SmallVec::from_elem(Decision::never(0, 1, 0), asks.len()));
-        let mut places: SmallVec<[_; INLINE]> = SmallVec::new();
-        for (index, ask) in asks.iter().enumerate() {
-            if let Some((order, limiter)) = self.limiter(ask.policy) {
-                let spot = limiter.spot(self.hash(ask.key));
-                places.push((order, spot.shard, spot.tag, index, limiter));
-            }
-        }
-        // Everybody locks in this order.
-        places.sort_unstable_by_key(|(order, shard, ..)| (*order, *shard));
-        let mut locks: SmallVec<[Locked<'_>; INLINE]> = SmallVec::new();
-        let mut held = None;
-        let mut steps: SmallVec<[Step; INLINE]> = SmallVec::new();
-        for (order, shard, tag, ask, limiter) in places {
-            if held.replace((order, shard)) != Some((order, shard)) {
-                locks.push(limiter.lock(shard));
-            }
-            let lock = locks.len() - 1;
-            steps.push(Step {
-                lock,
-                tag,
-                ask,
-                undo: None,
-            });
-        }
-        let now = self.nanos(now);
-        let mut is_allowed = steps.len() == asks.len();
-        for step in &mut steps {
-            let (lock, cost) = (&mut locks[step.lock], asks[step.ask].cost);
-            let decision = &mut decisions.0[step.ask];
-            if is_allowed {
-                let (said, undo) = lock.spend(step.tag, cost, now);
-                (*decision, step.undo) = (said, said.is_allowed().then_some(undo));
-                is_allowed = said.is_allowed();
-            } else {
-                *decision = lock.peek(step.tag, cost, now);
-            }
-        }
-        if is_allowed {
-            return decisions;
-        }
-        for step in steps.iter().rev() {
-            if let Some(undo) = step.undo {
-                locks[step.lock].restore(step.tag, undo);
-            }
-        }
-        for step in &steps {
-            let decision = &mut decisions.0[step.ask];
-            if decision.is_allowed() {
-                *decision = locks[step.lock].peek(step.tag, 0, now);
-            }
-        }
-        decisions
+        several::check_all(self, asks, self.nanos(now))
     }
 
     /// What [`check`](Self::check) would say; spends nothing.
@@ -160,17 +111,13 @@ impl LocalStore {
         let Some((_, limiter)) = self.limiter(ask.policy) else {
             return Decision::never(0, 1, 0);
         };
-        let spot = limiter.spot(self.hash(ask.key));
-        let mut shard = limiter.lock(spot.shard);
-        shard.peek(spot.tag, ask.cost, self.nanos(now))
+        limiter.peek(self.hash(ask.key), ask.cost, self.nanos(now))
     }
 
     /// Spends whether or not there is enough: for a cost that is known afterwards. What is owed has to come back before anything else is allowed.
     pub fn charge(&self, ask: &Ask<'_>, now: Instant) {
         if let Some((_, limiter)) = self.limiter(ask.policy) {
-            let spot = limiter.spot(self.hash(ask.key));
-            let mut shard = limiter.lock(spot.shard);
-            shard.charge(spot.tag, ask.cost, self.nanos(now));
+            limiter.charge(self.hash(ask.key), ask.cost, self.nanos(now));
         }
     }
 
@@ -178,8 +125,8 @@ impl LocalStore {
     pub fn figures(&self) -> StoreFigures {
         let mut figures = StoreFigures::default();
         let limiters = self.limiters.iter().filter_map(OnceLock::get);
-        for shard in limiters.flat_map(Limiter::all) {
-            let (keys, evicted, overflowed) = shard.figures();
+        for stripe in limiters.flat_map(Limiter::all) {
+            let (keys, evicted, overflowed) = stripe.figures();
             figures.keys += keys;
             figures.evictions += evicted;
             figures.overflows += overflowed;
@@ -206,30 +153,19 @@ impl LocalStore {
     #[cold]
     fn add<'a>(&self, place: &'a OnceLock<Limiter>, policy: &Policy) -> Option<&'a Limiter> {
         let limit = policy.limit().ok()?;
-        Some(place.get_or_init(|| Limiter::new(policy, limit, self.max_keys)))
+        Some(place.get_or_init(|| Limiter::new(policy.id(), limit, self.max_keys)))
     }
 
     #[inline]
     fn hash(&self, key: &[u8]) -> u64 {
-        let mut hasher = self.keys.build_hasher();
-        hasher.write(key);
-        hasher.finish()
+        self.keys.hash(key)
     }
 
     #[inline]
     fn nanos(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.epoch);
-        let nanos = since.as_secs().saturating_mul(1_000_000_000);
-        nanos.saturating_add(since.subsec_nanos().into())
+        since.as_secs().min(LAST_SECOND) * 1_000_000_000 + u64::from(since.subsec_nanos())
     }
-}
-
-/// One ask of several.
-struct Step {
-    lock: usize,
-    tag: u64,
-    ask: usize,
-    undo: Option<Undo>,
 }
 
 impl RateLimiter for LocalStore {

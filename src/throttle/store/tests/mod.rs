@@ -1,6 +1,6 @@
 mod full;
 mod several;
-mod shard;
+mod table;
 mod threads;
 
 use std::time::{Duration, Instant};

@@ -106,6 +106,42 @@ fn several_limits_at_once_are_exact_and_do_not_wait_for_each_other_in_a_circle()
 }
 
 #[test]
+fn one_limit_alone_and_among_several_is_refused_to_nobody_as_long_as_there_is_some() {
+    let store = LocalStore::new();
+    let now = start(&store);
+    let hour = Duration::from_secs(3_600);
+    let wide = Policy::rate(20_000, hour).named("wide");
+    let tight = Policy::rate(3_000, hour).named("tight");
+    let asks = [&wide, &tight].map(|policy| Ask {
+        policy,
+        key: b"shared",
+        cost: 1,
+    });
+    let [alone, together_allowed] = [AtomicU64::new(0), AtomicU64::new(0)];
+    let is_spent = AtomicU64::new(0);
+    together(|thread| {
+        if thread % 2 == 0 {
+            // Whoever is refused gives up.
+            while store.check(&asks[0], now).is_allowed() {
+                alone.fetch_add(1, Ordering::Relaxed);
+            }
+            is_spent.fetch_add(1, Ordering::Relaxed);
+        } else {
+            while is_spent.load(Ordering::Relaxed) == 0 {
+                let is_allowed = store.check_all(&asks, now).is_allowed();
+                together_allowed.fetch_add(is_allowed.into(), Ordering::Relaxed);
+            }
+        }
+    });
+    let several = together_allowed.into_inner();
+    assert_eq!(alone.into_inner() + several, 20_000);
+    assert_eq!(
+        store.peek(&Ask { cost: 0, ..asks[1] }, now).remaining(),
+        3_000 - several
+    );
+}
+
+#[test]
 fn threads_that_bring_their_policies_at_once_share_them() {
     for _ in 0..50 {
         let store = LocalStore::new().max_keys(100);

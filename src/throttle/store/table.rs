@@ -1,0 +1,298 @@
+//! Where the keys of a limit are: pages of slots that are never moved.
+
+use std::sync::OnceLock;
+
+use super::sync::{AtomicU64, LINES, Ordering};
+
+/// Pages for the keys of one limit, with so many words of state for each.
+pub(super) struct Table<const WORDS: usize> {
+    pages: Box<[Page<WORDS>]>,
+    /// Lines of a page that are used.
+    lines: usize,
+}
+
+/// Where most keys of a page are, and some slots beside that, in one cache line for a rate: while there are few keys, they are
+/// close to each other, and what most of them need is in a core's cache.
+#[repr(align(64))]
+struct Page<const WORDS: usize> {
+    lines: OnceLock<Box<Lines<WORDS>>>,
+    first: [Slot<WORDS>; FIRST],
+}
+
+/// Begins with a cache line, so that the four slots of a rate's line are in one.
+#[repr(align(64))]
+struct Lines<const WORDS: usize>([[Slot<WORDS>; SLOTS]; LINES]);
+
+pub(super) struct Slot<const WORDS: usize> {
+    /// Whose it is: 64 bits of a keyed hash. Zero: nobody's yet.
+    pub(super) tag: AtomicU64,
+    pub(super) state: [AtomicU64; WORDS],
+}
+
+/// Where a key is looked for: in the first slots of a page, and some of its lines from this one on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Spot {
+    pub(super) page: usize,
+    line: usize,
+    pub(super) tag: u64,
+}
+
+/// A slot, whatever its kind of state.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    tag: &'a AtomicU64,
+    state: &'a [AtomicU64],
+}
+
+/// The state of a key; what a limit does not need of it is zero.
+pub(super) type Words = [u64; 2];
+
+/// The first word of a state that somebody works on, who has locked its stripe.
+pub(super) const LOCKED: u64 = u64::MAX;
+
+/// Slots of a line.
+const SLOTS: usize = 4;
+/// Beside the lines.
+const FIRST: usize = 3;
+const SLOTS_OF_PAGE: usize = FIRST + SLOTS * LINES;
+/// Lines that a key is looked for in.
+pub(super) const WINDOW: usize = 16;
+/// In which it is looked for first: it is seldom further away, and a flood of new keys is not looked for everywhere without a lock as well.
+pub(super) const NEAR: usize = 4;
+/// Fewer can not be had.
+pub(super) const FEWEST_SLOTS: usize = FIRST;
+
+const _: () = assert!(size_of::<Page<1>>() == 64 && size_of::<Slot<1>>() * SLOTS == 64);
+
+impl<const WORDS: usize> Table<WORDS> {
+    /// With so many slots, or a few less.
+    pub(super) fn new(slots: usize) -> Self {
+        let pages = slots.div_ceil(SLOTS_OF_PAGE);
+        let page = |_| Page {
+            lines: OnceLock::new(),
+            first: slots_of(),
+        };
+        Self {
+            pages: (0..pages).map(page).collect(),
+            lines: ((slots / pages).saturating_sub(FIRST) / SLOTS).min(LINES),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn slots_of_page(&self) -> usize {
+        FIRST + self.lines * SLOTS
+    }
+
+    pub(super) fn pages(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// The upper bits of the product say which page, those behind them which line. The tag is all of the hash.
+    #[inline]
+    pub(super) fn spot(&self, hash: u64) -> Spot {
+        let product = u128::from(hash) * self.pages.len() as u128;
+        let within = (product as u64) >> 32;
+        Spot {
+            page: (product >> 64) as usize,
+            line: ((within * self.lines as u64) >> 32) as usize,
+            tag: hash.max(1),
+        }
+    }
+
+    /// The slot of a key, if it is in so many lines. Without its stripe's lock it may be another key's a moment later.
+    #[inline]
+    pub(super) fn find(&self, spot: Spot, lines: usize) -> Option<&Slot<WORDS>> {
+        let page = self.pages.get(spot.page)?;
+        // Slots never become empty, and a key takes the first in its order that it can have: it is in no line behind one with an empty slot.
+        if let Some(all) = page.lines.get() {
+            let mut at = spot.line;
+            for _ in 0..self.lines.min(lines) {
+                match look(all.0.get(at)?, spot.tag) {
+                    Looked::Found(slot) => return Some(slot),
+                    Looked::End => break,
+                    Looked::Further => at = self.after(at),
+                }
+            }
+        }
+        match look(&page.first, spot.tag) {
+            Looked::Found(slot) => Some(slot),
+            Looked::End | Looked::Further => None,
+        }
+    }
+
+    /// The slot of a key; or the first in its order that it can have, with the state in it, which is [taken](Place::take). For who has locked the stripe.
+    pub(super) fn search(&self, spot: Spot, is_idle: impl Fn(Words) -> bool) -> Search<'_> {
+        let Some(page) = self.pages.get(spot.page) else {
+            return Search::Full;
+        };
+        loop {
+            let mut vacant = None;
+            for slot in self.slots(page, spot) {
+                let place = slot.place();
+                let tag = place.tag();
+                if tag == spot.tag {
+                    return Search::Known(place);
+                }
+                if vacant.is_none() && place.look().is_some_and(&is_idle) {
+                    vacant = Some(place);
+                }
+                if tag == 0 {
+                    break;
+                }
+            }
+            match vacant.map(|place| (place, place.take())) {
+                Some((place, Some(state))) if is_idle(state) => {
+                    return Search::Vacant(place, state);
+                }
+                // It was spent from in this moment.
+                Some((place, Some(state))) => place.put(state),
+                Some((_, None)) => {}
+                None if self.lines > 0 && page.lines.get().is_none() => {
+                    page.lines.get_or_init(Lines::new);
+                }
+                None => return Search::Full,
+            }
+        }
+    }
+
+    /// Those that a key may have, in the order in which it takes one.
+    fn slots<'a>(
+        &self,
+        page: &'a Page<WORDS>,
+        spot: Spot,
+    ) -> impl Iterator<Item = &'a Slot<WORDS>> {
+        let all = page.lines.get();
+        let lines = (0..self.lines.min(WINDOW)).scan(spot.line, |at, _| {
+            let this = *at;
+            *at = self.after(this);
+            Some(this)
+        });
+        let lines = lines.map_while(move |at| all?.0.get(at));
+        let lines = lines.flat_map(move |line| in_order(line, spot.tag));
+        in_order(&page.first, spot.tag).chain(lines)
+    }
+
+    #[inline]
+    fn after(&self, line: usize) -> usize {
+        if line + 1 == self.lines { 0 } else { line + 1 }
+    }
+}
+
+/// What becomes of a key.
+pub(super) enum Search<'a> {
+    Known(Place<'a>),
+    Vacant(Place<'a>, Words),
+    Full,
+}
+
+enum Looked<'a, const WORDS: usize> {
+    Found(&'a Slot<WORDS>),
+    End,
+    Further,
+}
+
+/// First at the key's own slot, where most of them are. In which of the others it is can not be predicted, and a wrong guess would take longer than to look
+/// at all.
+#[inline]
+fn look<const WORDS: usize, const COUNT: usize>(
+    slots: &[Slot<WORDS>; COUNT],
+    tag: u64,
+) -> Looked<'_, WORDS> {
+    if let Some(own) = slots.get(own::<COUNT>(tag))
+        && own.tag.load(Ordering::Acquire) == tag
+    {
+        return Looked::Found(own);
+    }
+    // One more than its index.
+    let (mut found, mut is_full) = (0, true);
+    for (at, slot) in (1..).zip(slots) {
+        let other = slot.tag.load(Ordering::Acquire);
+        found |= usize::from(other == tag) * at;
+        is_full &= other != 0;
+    }
+    match slots.get(found.wrapping_sub(1)) {
+        Some(slot) => Looked::Found(slot),
+        None if is_full => Looked::Further,
+        None => Looked::End,
+    }
+}
+
+/// The slot that a key takes if it can: from bits that have not said which line.
+#[inline]
+fn own<const COUNT: usize>(tag: u64) -> usize {
+    (((tag & 0xffff) * COUNT as u64) >> 16) as usize
+}
+
+/// The slots, the key's own one first.
+fn in_order<const WORDS: usize, const COUNT: usize>(
+    slots: &[Slot<WORDS>; COUNT],
+    tag: u64,
+) -> impl Iterator<Item = &Slot<WORDS>> {
+    slots.get(own::<COUNT>(tag)).into_iter().chain(slots)
+}
+
+impl<const WORDS: usize> Lines<WORDS> {
+    #[cold]
+    fn new() -> Box<Self> {
+        Box::new(Self(std::array::from_fn(|_| slots_of())))
+    }
+}
+
+fn slots_of<const WORDS: usize, const SLOTS: usize>() -> [Slot<WORDS>; SLOTS] {
+    std::array::from_fn(|_| Slot {
+        tag: AtomicU64::new(0),
+        state: std::array::from_fn(|_| AtomicU64::new(0)),
+    })
+}
+
+impl<const WORDS: usize> Slot<WORDS> {
+    pub(super) fn place(&self) -> Place<'_> {
+        Place {
+            tag: &self.tag,
+            state: &self.state,
+        }
+    }
+}
+
+/// For who has locked the stripe.
+impl Place<'_> {
+    pub(super) fn tag(self) -> u64 {
+        self.tag.load(Ordering::Relaxed)
+    }
+
+    /// The state, which nobody else can change from now on; `None` if it has been taken already.
+    pub(super) fn take(self) -> Option<Words> {
+        let [first, rest @ ..] = self.state else {
+            return None;
+        };
+        let first = first.swap(LOCKED, Ordering::AcqRel);
+        let second = rest.first();
+        let second = second.map_or(0, |word| word.load(Ordering::Relaxed));
+        (first != LOCKED).then_some([first, second])
+    }
+
+    /// The state as it is, if it has not been taken.
+    pub(super) fn look(self) -> Option<Words> {
+        let word = |at: usize| {
+            let word = self.state.get(at);
+            word.map_or(0, |word| word.load(Ordering::Relaxed))
+        };
+        let state = [word(0), word(1)];
+        (state[0] != LOCKED).then_some(state)
+    }
+
+    /// Puts back what was taken, or what has become of it.
+    pub(super) fn put(self, state: Words) {
+        for (word, value) in self.state.iter().zip(state).skip(1) {
+            word.store(value, Ordering::Relaxed);
+        }
+        if let Some(first) = self.state.first() {
+            first.store(state[0].min(LOCKED - 1), Ordering::Release);
+        }
+    }
+
+    /// Makes it the slot of another key, before its state is put.
+    pub(super) fn give(self, tag: u64) {
+        self.tag.store(tag, Ordering::Release);
+    }
+}
