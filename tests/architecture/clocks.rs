@@ -65,7 +65,7 @@ const CORES: &[&str] = &[
     "throttle::redis::limit",
     "throttle::redis::rate",
     "throttle::store::limiter",
-    "throttle::store::shard",
+    "throttle::store::table",
     "throttle::window",
     "upstream::balance",
     "upstream::forwarded",
