@@ -95,7 +95,8 @@ impl ThrottleLayer {
         self.change(|settings| settings.on_failure = what)
     }
 
-    /// Whether answers say what is left, in `RateLimit-Policy` and `RateLimit`.
+    /// Whether answers say what is left, in `RateLimit-Policy` and `RateLimit`: those of the service inside, and refusals. An error of the service inside
+    /// stays what it is.
     pub fn headers(self, on: bool) -> Self {
         self.change(|settings| settings.has_headers = on)
     }
@@ -117,7 +118,8 @@ impl ThrottleLayer {
         self.change(|settings| settings.exempt = Some(addresses))
     }
 
-    /// Who is answered with 403, by address, before anything else is looked at. The list may be changed while it is used.
+    /// Who is answered with 403, by address, before anything else is looked at. An address that is not known is on no list. The list may be changed
+    /// while it is used.
     pub fn block(self, addresses: AddressList) -> Self {
         self.change(|settings| settings.blocked = Some(addresses))
     }

@@ -117,7 +117,7 @@ impl Rule {
     }
 
     /// Charges more when the head of the answer is there: for what a request really took, as the backend says it. It may make a
-    /// debt, which has to come back before the client is let through again. A request without an answer is charged nothing more.
+    /// debt, which has to come back before the client is let through again. A request that has no answer, because the client left or the service inside failed, is charged nothing more.
     ///
     /// ```
     /// use tower_gateway::throttle::{Policy, Rule};

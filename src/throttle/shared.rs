@@ -376,8 +376,11 @@ impl Shared {
         }
         if !self.settings.is_dry_run {
             for (name, value) in self.fields(&spent.said) {
-                // What a backend or another throttle has said stays.
-                parts.headers.append(name, value);
+                // What a backend or another throttle has said stays where there can be more than one.
+                match headers::is_list(&name) {
+                    true => drop(parts.headers.append(name, value)),
+                    false => drop(parts.headers.insert(name, value)),
+                }
             }
         }
         Response::from_parts(parts, body)
