@@ -65,7 +65,7 @@ impl Policy {
     }
 
     /// Never more than `limit` in any span as long as `window`. What was spent comes back when the window is over: a fifteenth of it
-    /// late at most with a limit up to 31, a fifth up to 16,383, a third up to 4 million, and a whole one from 2^29. Allowed: `limit` from 1 to 2^44 - 1, `window` from
+    /// late at most with a limit up to 30, a fifth up to 16,382, a third up to 4 million, and a whole one from 2^29 - 1. Allowed: `limit` from 1 to 2^44 - 2, `window` from
     /// one second to 100 years.
     pub fn sliding_window(limit: u64, window: Duration) -> Self {
         Self::new(limit, window, Kind::Window)

@@ -9,7 +9,7 @@
 //!  │ segment's number │ oldest count │  …  │ count of the one before │ of this one │
 //! ```
 //!
-//! A count takes the bits that the limit needs, so there are the more segments the smaller the limit is: 15 to a window up to 31, 7 up to 2,047, 5 up to 16,383, 3 up to 4 million.
+//! A count takes the bits that one more than the limit needs, so that a debt can be told from a limit that is used up. So there are the more segments the smaller the limit is: 15 to a window up to 30, 7 up to 2,046, 5 up to 16,382, 3 up to 4 million.
 //! There is no calendar: segments begin at the store's epoch, not at midnight.
 
 use std::time::Duration;
@@ -34,8 +34,8 @@ pub(super) struct Window {
 const COUNT_BITS: u32 = 88;
 /// More would take longer to add up than they are worth.
 const MOST_COUNTS: u32 = 16;
-/// Two counts have to fit.
-const MOST: u64 = (1 << (COUNT_BITS / 2)) - 1;
+/// Two counts have to fit, each of more than the limit.
+const MOST: u64 = (1 << (COUNT_BITS / 2)) - 2;
 const SHORTEST: Duration = Duration::from_secs(1);
 
 impl Window {
@@ -54,7 +54,7 @@ impl Window {
             return Err(mistakes);
         }
         let nanos = u64::try_from(window.as_nanos()).unwrap_or(CENTURY);
-        let bits = u64::BITS - limit.leading_zeros();
+        let bits = u64::BITS - (limit + 1).leading_zeros();
         let counts = (COUNT_BITS / bits).min(MOST_COUNTS);
         Ok(Self {
             limit,

@@ -18,10 +18,8 @@ fn window(limit: u64, nanos: u64) -> Window {
 /// The segments that a window of this limit has, as the documentation has it.
 fn segments(limit: u64) -> u64 {
     match limit {
-        0..=31 => 15,
-        32..=2_047 => 88 / u64::from(limit.ilog2() + 1) - 1,
-        2_048..=16_383 => [6, 5][usize::from(limit >= 4_096)],
-        _ => 88 / u64::from(limit.ilog2() + 1) - 1,
+        0..=30 => 15,
+        _ => 88 / u64::from((limit + 1).ilog2() + 1) - 1,
     }
 }
 
@@ -29,13 +27,13 @@ fn segments(limit: u64) -> u64 {
 fn the_segments_are_those_of_the_documentation() {
     for (limit, count) in [
         (1, 15),
-        (31, 15),
-        (2_047, 7),
+        (30, 15),
+        (2_046, 7),
         (10_000, 5),
-        (16_383, 5),
-        (4_194_303, 3),
-        (1 << 29, 1),
-        ((1 << 44) - 1, 1),
+        (16_382, 5),
+        (4_194_302, 3),
+        ((1 << 29) - 1, 1),
+        ((1 << 44) - 2, 1),
     ] {
         assert_eq!(segments(limit), count);
         let window = window(limit, 60 * SECOND * count);
@@ -49,12 +47,26 @@ fn the_segments_are_those_of_the_documentation() {
     }
 }
 
+#[test]
+fn a_debt_is_one_within_its_segment_whatever_the_limit() {
+    for limit in [1, 2, 3, 7, 10, 15, 31, 1_023, 16_383, (1 << 44) - 2] {
+        let window = window(limit, 60 * SECOND);
+        let spent = (0..3).fold([0; 2], |state, _| window.charge(state, limit / 3, 0));
+        let spent = window.charge(spent, limit - limit / 3 * 3, 0);
+        assert!(window.check(spent, 0, 0).0.is_allowed(), "{limit}: no debt");
+        let debt = window.charge(spent, 1, 0);
+        assert!(!window.check(debt, 0, 0).0.is_allowed(), "{limit}: a debt");
+        let more = window.charge(debt, u64::MAX, 0);
+        assert!(!window.check(more, 0, 0).0.is_allowed(), "{limit}: more");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
     fn no_window_has_more_and_none_has_less_than_it_must(
-        limit in prop_oneof![1_u64..40, 1_u64..20_000, 1_u64 << 28..1 << 44],
+        limit in prop_oneof![1_u64..40, 1_u64..20_000, 1_u64 << 28..(1 << 44) - 1],
         nanos in prop_oneof![SECOND..10 * SECOND, SECOND..=CENTURY, Just(86_400 * SECOND)],
         start in prop_oneof![Just(0), 0..CENTURY / 4],
         steps in prop::collection::vec((0_u64..100, 0_u64..6, any::<u64>()), 1..80),
@@ -117,7 +129,7 @@ proptest! {
 
     #[test]
     fn no_state_and_no_time_is_too_much(
-        limit in 1_u64..1 << 44, nanos in SECOND..=CENTURY, state: [u64; 2], cost: u64, now: u64,
+        limit in 1_u64..(1 << 44) - 1, nanos in SECOND..=CENTURY, state: [u64; 2], cost: u64, now: u64,
     ) {
         let window = window(limit, nanos);
         for now in [now, u64::MAX, 0] {
