@@ -12,7 +12,7 @@ use crate::clock;
 #[non_exhaustive]
 pub enum OnFailure {
     /// Each gateway decides by itself, from memory of its own, and allows its part of each limit: rate and burst divided by how many
-    /// gateways there are, at least 1. What was spent before is not known there, so at most a whole limit more is let through.
+    /// gateways there are, at least 1. What costs more than that is let through when all of it is there, and makes a debt of the rest. What was spent before is not known there, so at most a whole limit more is let through.
     Local {
         /// How many share the limits, from 1 to 1,000. Default: 2.
         gateways: u32,
@@ -75,13 +75,32 @@ impl Substitute {
             Self::Open => Some(Decisions::default()),
             Self::Closed => None,
             Self::Local { store, shares } => {
-                let mine = asks.iter().map(|(place, ask)| Ask {
-                    policy: &shares[*place],
-                    // What costs more than a share has would never be allowed.
-                    cost: ask.cost.min(shares[*place].quota()),
-                    ..*ask
+                let mine = asks.iter().map(|(place, ask)| {
+                    let policy = &shares[*place];
+                    // What costs more than a share has would never be allowed; what costs more than the whole limit has never is.
+                    let most = match ask.cost > ask.policy.quota() {
+                        true => u64::MAX,
+                        false => policy.quota(),
+                    };
+                    let cost = ask.cost.min(most);
+                    Ask {
+                        policy,
+                        cost,
+                        ..*ask
+                    }
                 });
-                store.acquire_now(&mine.collect::<Vec<_>>())
+                let mine: Vec<_> = mine.collect();
+                let decisions = store.acquire_now(&mine)?;
+                if decisions.is_allowed() {
+                    for (mine, (_, ask)) in mine.iter().zip(asks) {
+                        // The rest of it is a debt, or a share would be worth more than a part.
+                        let cost = ask.cost - mine.cost;
+                        if cost > 0 {
+                            store.charge(&Ask { cost, ..*mine }, clock::now());
+                        }
+                    }
+                }
+                Some(decisions)
             }
         }
     }

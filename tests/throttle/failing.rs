@@ -106,3 +106,29 @@ async fn what_is_charged_meanwhile_is_charged_where_it_was_decided() {
     fickle.is_away.store(false, Relaxed);
     assert_eq!(statuses(gateway, "192.0.2.1", 3).await, [200, 200, 429]);
 }
+
+#[tokio::test]
+async fn a_cost_is_worth_no_less_meanwhile() {
+    for (cost, expected) in [(4, [200, 429]), (5, [429, 429])] {
+        let fickle = Fickle::default();
+        fickle.is_away.store(true, Relaxed);
+        let throttle = ThrottleLayer::new(Rule::new(of(4)).cost_by(move |_| cost)).limiter(fickle);
+        let route = Route::new("/{*rest}").to("backend");
+        let gateway = gateway().await.throttle(throttle).route(route);
+        let gateway = serve(gateway.build().unwrap()).await;
+        assert_eq!(statuses(gateway, "192.0.2.1", 2).await, expected, "{cost}");
+        let refused = get(gateway, "/", "192.0.2.1", &[]).await;
+        let wait = refused
+            .header("retry-after")
+            .first()
+            .map(|wait| wait.parse::<u64>().unwrap());
+        match cost {
+            // Half the rate: one in two hours, and all four have to come back.
+            4 => assert!(
+                wait.is_some_and(|wait| (28_790..=28_800).contains(&wait)),
+                "{wait:?}"
+            ),
+            _ => assert_eq!(wait, None, "it is never allowed"),
+        }
+    }
+}
