@@ -122,7 +122,9 @@ impl Plans {
         let twice = self.names.iter().enumerate();
         let twice = twice.filter(|(at, name)| self.names[..*at].contains(name));
         let twice = twice.map(|(_, name)| format!("throttle plans: plan `{name}` is there twice"));
-        none.into_iter().chain(twice).collect()
+        let empty = matches!(&self.source, Source::Claim(path) if path.is_empty());
+        let empty = empty.then(|| "throttle plans: the path of the claim is empty".to_owned());
+        none.into_iter().chain(empty).chain(twice).collect()
     }
 
     /// Which of the policies it is, if that can be said without waiting.

@@ -159,6 +159,7 @@ impl Rule {
             Policies::Plans(plans) => plans.mistakes(),
         };
         let mut mistakes: Vec<_> = plans.into_iter().chain(self.key.mistakes()).collect();
+        mistakes.extend(self.cost.twice());
         for policy in self.policies.all() {
             match policy.limit() {
                 Err(wrong) => mistakes.extend(wrong),
@@ -194,6 +195,16 @@ impl Cost {
 
     pub(super) fn needs_route(&self) -> bool {
         !self.routes.is_empty()
+    }
+
+    /// A route of which only the first cost would ever be looked at.
+    fn twice(&self) -> impl Iterator<Item = String> {
+        let routes = self.routes.iter().enumerate();
+        let is_there = |at: usize, name| self.routes[..at].iter().any(|(other, _)| other == name);
+        let twice = routes.filter(move |(at, (name, _))| is_there(*at, name));
+        twice.map(|(_, (name, _))| {
+            format!("throttle rule: route `{name}` has two costs; leave out one of them")
+        })
     }
 
     /// A cost that would never be allowed.

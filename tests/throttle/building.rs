@@ -74,6 +74,14 @@ fn a_wrong_setting_is_named_with_what_is_allowed() {
             "plan `a` is there twice",
         ),
         (
+            ThrottleLayer::new(Plans::claim("").plan("a", of(1))),
+            "the path of the claim is empty",
+        ),
+        (
+            ThrottleLayer::new(Rule::new(of(3)).cost_on("a", 2).cost_on("a", 3)),
+            "route `a` has two costs",
+        ),
+        (
             ThrottleLayer::new(of(1)).on_failure(OnFailure::Local { gateways: 0 }),
             "0 gateways are not from 1",
         ),
