@@ -132,3 +132,23 @@ async fn a_cost_is_worth_no_less_meanwhile() {
         }
     }
 }
+
+#[tokio::test]
+async fn each_rule_is_charged_for_itself() {
+    for (is_away, expected, beyond) in [(false, [200, 200, 429], 1), (true, [200, 429, 429], 2)] {
+        let fickle = Fickle::default();
+        fickle.is_away.store(is_away, Relaxed);
+        let rule = |policy| Rule::new(policy).cost(0);
+        let throttle = ThrottleLayer::new(rule(of(8).named("wide")).charge(|_| 0))
+            .rule(rule(of(4).named("narrow")).charge(|_| 3))
+            .limiter(fickle);
+        let handle = throttle.handle();
+        let route = Route::new("/{*rest}").to("backend");
+        let gateway = gateway().await.throttle(throttle).route(route);
+        let gateway = serve(gateway.build().unwrap()).await;
+        let statuses = statuses(gateway, "192.0.2.1", 3).await;
+        assert_eq!(statuses, expected, "{is_away}");
+        let violations: Vec<_> = handle.violations().collect();
+        assert_eq!(violations, [("wide", 0), ("narrow", beyond)]);
+    }
+}
