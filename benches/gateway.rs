@@ -12,7 +12,10 @@ use std::{
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use tower::{Service, ServiceExt, service_fn};
-use tower_gateway::{Body, Gateway, GatewayBuilder, Next, Route, Upstream};
+use tower_gateway::{
+    Body, Gateway, GatewayBuilder, Next, Route, Upstream,
+    throttle::{Policy, ThrottleLayer},
+};
 
 #[path = "support/counting.rs"]
 mod counting;
@@ -36,7 +39,7 @@ const API_HEADERS: [(&str, &str); 12] = [
 type Case = (&'static str, Gateway, HeaderMap);
 
 fn cases() -> Vec<Case> {
-    let build = |routes: fn(GatewayBuilder) -> GatewayBuilder| {
+    let build = |routes: &dyn Fn(GatewayBuilder) -> GatewayBuilder| {
         let backend = service_fn(|request: Request<Body>| async move {
             drop(request);
             Ok::<_, Infallible>(Response::new(Body::empty()))
@@ -67,11 +70,26 @@ fn cases() -> Vec<Case> {
                 .to("backend"),
         )
     };
+    // So much for each second that nobody is refused.
+    let throttle = |name: &str, headers| {
+        let policy = Policy::per_second(1_000_000_000).named(name);
+        ThrottleLayer::new(policy).headers(headers)
+    };
+    let throttled = move |builder: GatewayBuilder| plain(builder.throttle(throttle("door", true)));
+    let quiet = move |builder: GatewayBuilder| plain(builder.throttle(throttle("door", false)));
+    let twice = move |builder: GatewayBuilder| {
+        let policies =
+            throttle("door", true).rule(Policy::per_hour(1_000_000_000_000).named("hour"));
+        plain(builder.throttle(policies))
+    };
     vec![
-        ("plain", build(plain), few.clone()),
-        ("api-headers", build(plain), many),
-        ("rewritten", build(rewritten), few.clone()),
-        ("layered", build(layered), few),
+        ("plain", build(&plain), few.clone()),
+        ("throttled", build(&throttled), few.clone()),
+        ("throttled without headers", build(&quiet), few.clone()),
+        ("throttled by two policies", build(&twice), few.clone()),
+        ("api-headers", build(&plain), many),
+        ("rewritten", build(&rewritten), few.clone()),
+        ("layered", build(&layered), few),
     ]
 }
 
@@ -108,7 +126,7 @@ fn gateway(criterion: &mut Criterion) {
             }
         });
         let calls = counting::CALLS.load(Relaxed) - before;
-        println!("{name:>12} {:5.1}", calls as f64 / REQUESTS as f64);
+        println!("{name:>26} {:5.1}", calls as f64 / REQUESTS as f64);
     }
 
     let mut group = criterion.benchmark_group("gateway");

@@ -127,6 +127,7 @@ pub use problem::Problem;
 pub use retry::RetryLayer;
 pub use routing::{HeaderMatch, QueryMatch};
 pub use sticky::StickyKey;
+pub use throttle::ThrottleLayer;
 pub use upstream::{
     Action as ForwardAction, Affinity, Balance, Candidates, Discover, Discovered, Endpoint,
     EndpointStatus, ForwardHeaders, HealthCheck, HostHeader, OutlierEjection,

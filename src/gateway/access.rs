@@ -49,6 +49,11 @@ impl Access {
             .chain(added.flat_map(AuthenticateLayer::owned))
     }
 
+    /// Whether it is known who sends a request, or that nobody need say it.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.authenticate.is_some()
+    }
+
     /// What is wrong with a gateway's.
     pub(crate) fn mistakes(&self) -> Vec<String> {
         self.authenticate

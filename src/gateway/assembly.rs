@@ -8,6 +8,7 @@ use super::{
     Next, Route, Upstream,
     access::Access,
     routes::Routes,
+    shares::Shares,
     target::{Ended, Target, Way},
     upstream::Ready,
 };
@@ -27,6 +28,7 @@ pub(crate) struct Assembly {
     /// For the routes that have none of their own.
     pub(crate) body_limit: Option<u64>,
     pub(crate) access: Access,
+    pub(crate) shares: Shares,
 }
 
 impl Assembly {
@@ -45,9 +47,7 @@ impl Assembly {
         let upstreams = ready(&self.upstreams, mistakes);
         let (mut names, mut matches, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for route in &self.routes {
-            if let Some((wanted, end)) =
-                assemble(route, &self.access, &upstreams, forward, mistakes)
-            {
+            if let Some((wanted, end)) = self.assemble(route, &upstreams, forward, mistakes) {
                 names.push(route.label());
                 matches.push(wanted);
                 ends.push(end.map(|mut end| {
@@ -78,6 +78,137 @@ impl Assembly {
             }
         }
     }
+
+    /// What a route takes, if that can be said, and its end, if nothing is wrong with it.
+    fn assemble(
+        &self,
+        route: &Route,
+        upstreams: &HashMap<String, Option<Ready>>,
+        forward: ForwardHeaders,
+        mistakes: &mut Vec<String>,
+    ) -> Option<(RouteMatch, Option<Ended>)> {
+        let before = mistakes.len();
+        let label = route.label();
+        let mut wrong = |what: String| mistakes.push(format!("route `{label}`: {what}"));
+        let pattern: Option<PathPattern> = route
+            .path
+            .parse()
+            .map_err(|error| wrong(format!("{error}")))
+            .ok();
+        let mut hosts = Vec::new();
+        for host in &route.hosts {
+            match host.parse::<HostPattern>() {
+                Ok(host) => hosts.push(host),
+                Err(error) => wrong(error.to_string()),
+            }
+        }
+        if route.timeout.is_some_and(|limit| limit.is_zero()) {
+            wrong("timeout is 0; leave it out for no limit".to_owned());
+        }
+        route.guards.mistakes().into_iter().for_each(&mut wrong);
+        let mut targets = Vec::new();
+        if route.targets.is_empty() {
+            wrong("it leads nowhere; name an upstream with `to`".to_owned());
+        }
+        for (name, _) in &route.targets {
+            match upstreams.get(name) {
+                None => wrong(format!("there is no upstream `{name}`")),
+                Some(None) => {}
+                Some(Some(ready)) => targets.push(ready.clone()),
+            }
+        }
+        let split = match &route.targets[..] {
+            [] => None,
+            [(_, weight)] if *weight > 0 => None,
+            many => match WeightedSplit::new(many.iter().map(|(name, weight)| (name, *weight))) {
+                Ok(split) => Some(split),
+                Err(errors) => {
+                    errors.iter().for_each(|error| wrong(error.to_string()));
+                    None
+                }
+            },
+        };
+        let names: Vec<Box<str>> = pattern
+            .iter()
+            .flat_map(PathPattern::params)
+            .map(Into::into)
+            .collect();
+        let has_rest = route
+            .path
+            .rsplit('/')
+            .next()
+            .is_some_and(|last| last.starts_with("{*"));
+        let params: Vec<Param<'_>> = names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| Param {
+                name,
+                rest: has_rest && at + 1 == names.len(),
+            })
+            .collect();
+        if pattern.is_some() {
+            let access = route.access.mistakes_on(&self.access, &params);
+            access.into_iter().for_each(&mut wrong);
+            let access = route.access.or(&self.access);
+            let shares = route.shares.mistakes_on(&self.shares, &access, &params);
+            shares.into_iter().for_each(&mut wrong);
+        }
+        // Of a bad pattern it is not known which params it was meant to have.
+        let params = pattern.is_some().then_some(&params[..]);
+        let rewriter = match route.rewrite.compile(params) {
+            Ok(rewriter) => (!rewriter.is_empty()).then_some(rewriter),
+            Err(errors) => {
+                errors.iter().for_each(|error| wrong(error.to_string()));
+                None::<Rewriter>
+            }
+        };
+        let pattern = pattern?;
+        if hosts.is_empty() && !route.hosts.is_empty() {
+            return None;
+        }
+        let mut matches = RouteMatch::new(pattern).order(route.order);
+        matches = route
+            .methods
+            .iter()
+            .cloned()
+            .fold(matches, RouteMatch::method);
+        matches = hosts.into_iter().fold(matches, RouteMatch::host);
+        matches = route
+            .headers
+            .iter()
+            .cloned()
+            .fold(matches, RouteMatch::header);
+        matches = route
+            .queries
+            .iter()
+            .cloned()
+            .fold(matches, RouteMatch::query);
+        if mistakes.len() > before {
+            return Some((matches, None));
+        }
+        let target = Arc::new(Target {
+            upstreams: targets,
+            split,
+            sticky: route.sticky.clone(),
+            rewriter,
+            forward,
+        });
+        let stages = route.stages(&self.access, &self.shares);
+        let way = if stages.is_empty() {
+            Way::Straight(target)
+        } else {
+            let last = Next::from_fn(move |request| target.call(request));
+            Way::Layered(stages.around(last))
+        };
+        let ended = Ended {
+            name: label.into(),
+            params: names.into(),
+            body_limit: route.body_limit,
+            timeout: route.timeout,
+            way,
+        };
+        Some((matches, Some(ended)))
+    }
 }
 
 fn ready(
@@ -102,132 +233,4 @@ fn ready(
         }
     }
     known
-}
-
-/// What a route takes, if that can be said, and its end, if nothing is wrong with it.
-fn assemble(
-    route: &Route,
-    access: &Access,
-    upstreams: &HashMap<String, Option<Ready>>,
-    forward: ForwardHeaders,
-    mistakes: &mut Vec<String>,
-) -> Option<(RouteMatch, Option<Ended>)> {
-    let before = mistakes.len();
-    let label = route.label();
-    let mut wrong = |what: String| mistakes.push(format!("route `{label}`: {what}"));
-    let pattern: Option<PathPattern> = route
-        .path
-        .parse()
-        .map_err(|error| wrong(format!("{error}")))
-        .ok();
-    let mut hosts = Vec::new();
-    for host in &route.hosts {
-        match host.parse::<HostPattern>() {
-            Ok(host) => hosts.push(host),
-            Err(error) => wrong(error.to_string()),
-        }
-    }
-    if route.timeout.is_some_and(|limit| limit.is_zero()) {
-        wrong("timeout is 0; leave it out for no limit".to_owned());
-    }
-    route.guards.mistakes().into_iter().for_each(&mut wrong);
-    let mut targets = Vec::new();
-    if route.targets.is_empty() {
-        wrong("it leads nowhere; name an upstream with `to`".to_owned());
-    }
-    for (name, _) in &route.targets {
-        match upstreams.get(name) {
-            None => wrong(format!("there is no upstream `{name}`")),
-            Some(None) => {}
-            Some(Some(ready)) => targets.push(ready.clone()),
-        }
-    }
-    let split = match &route.targets[..] {
-        [] => None,
-        [(_, weight)] if *weight > 0 => None,
-        many => match WeightedSplit::new(many.iter().map(|(name, weight)| (name, *weight))) {
-            Ok(split) => Some(split),
-            Err(errors) => {
-                errors.iter().for_each(|error| wrong(error.to_string()));
-                None
-            }
-        },
-    };
-    let names: Vec<Box<str>> = pattern
-        .iter()
-        .flat_map(PathPattern::params)
-        .map(Into::into)
-        .collect();
-    let has_rest = route
-        .path
-        .rsplit('/')
-        .next()
-        .is_some_and(|last| last.starts_with("{*"));
-    let params: Vec<Param<'_>> = names
-        .iter()
-        .enumerate()
-        .map(|(at, name)| Param {
-            name,
-            rest: has_rest && at + 1 == names.len(),
-        })
-        .collect();
-    if pattern.is_some() {
-        let access = route.access.mistakes_on(access, &params);
-        access.into_iter().for_each(&mut wrong);
-    }
-    // Of a bad pattern it is not known which params it was meant to have.
-    let params = pattern.is_some().then_some(&params[..]);
-    let rewriter = match route.rewrite.compile(params) {
-        Ok(rewriter) => (!rewriter.is_empty()).then_some(rewriter),
-        Err(errors) => {
-            errors.iter().for_each(|error| wrong(error.to_string()));
-            None::<Rewriter>
-        }
-    };
-    let pattern = pattern?;
-    if hosts.is_empty() && !route.hosts.is_empty() {
-        return None;
-    }
-    let mut matches = RouteMatch::new(pattern).order(route.order);
-    matches = route
-        .methods
-        .iter()
-        .cloned()
-        .fold(matches, RouteMatch::method);
-    matches = hosts.into_iter().fold(matches, RouteMatch::host);
-    matches = route
-        .headers
-        .iter()
-        .cloned()
-        .fold(matches, RouteMatch::header);
-    matches = route
-        .queries
-        .iter()
-        .cloned()
-        .fold(matches, RouteMatch::query);
-    if mistakes.len() > before {
-        return Some((matches, None));
-    }
-    let target = Arc::new(Target {
-        upstreams: targets,
-        split,
-        sticky: route.sticky.clone(),
-        rewriter,
-        forward,
-    });
-    let stages = route.stages(access);
-    let way = if stages.is_empty() {
-        Way::Straight(target)
-    } else {
-        let last = Next::from_fn(move |request| target.call(request));
-        Way::Layered(stages.around(last))
-    };
-    let ended = Ended {
-        name: label.into(),
-        params: names.into(),
-        body_limit: route.body_limit,
-        timeout: route.timeout,
-        way,
-    };
-    Some((matches, Some(ended)))
 }

@@ -37,6 +37,7 @@ use crate::{
 /// | [`body_limit`](Self::body_limit) | none |
 /// | [`deadline`](Self::deadline), [`concurrency_limit`](Self::concurrency_limit) | off |
 /// | [`authenticate`](Self::authenticate), [`identity_headers`](Self::identity_headers) | off |
+/// | [`throttle`](Self::throttle), [`throttle_routes`](Self::throttle_routes) | off |
 /// | [`observe`](Self::observe) | [`ObserveLayer::new`] |
 /// | [`proxy_status`](Self::proxy_status) | off |
 ///
@@ -184,6 +185,7 @@ impl GatewayBuilder {
         let routes = self.assembly.routes(forward, &mut mistakes);
         mistakes.extend(self.guards.mistakes());
         mistakes.extend(self.assembly.access.mistakes());
+        mistakes.extend(self.assembly.shares.mistakes());
         let stages = self.guards.of_gateway(&self.layers);
         let plan = Plan {
             outer: &self.outer,

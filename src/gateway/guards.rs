@@ -2,13 +2,19 @@
 
 use tower::Layer;
 
-use super::{GatewayBuilder, Next, Route, Upstream, access::Access, next::Layers};
+use super::{
+    GatewayBuilder, Next, Route, Upstream,
+    access::Access,
+    next::Layers,
+    shares::{Shares, mistakes_at_door},
+};
 use crate::{
     breaker::CircuitBreakerLayer,
     deadline::DeadlineLayer,
     load::{ConcurrencyLimitLayer, Priority},
     mirror::MirrorLayer,
     retry::RetryLayer,
+    throttle::ThrottleLayer,
 };
 
 /// The protections that were asked for.
@@ -20,6 +26,8 @@ pub(crate) struct Guards {
     pub(crate) breaker: Option<CircuitBreakerLayer>,
     pub(crate) limit: Option<ConcurrencyLimitLayer>,
     pub(crate) priority: Option<PriorityLayer>,
+    /// At a gateway's door.
+    pub(crate) throttle: Option<ThrottleLayer>,
 }
 
 /// Says how much a request matters, for the limits behind.
@@ -47,6 +55,7 @@ impl Guards {
             self.retry.as_ref().map(RetryLayer::mistakes),
             self.breaker.as_ref().map(CircuitBreakerLayer::mistakes),
             self.limit.as_ref().map(ConcurrencyLimitLayer::mistakes),
+            self.throttle.as_ref().map(mistakes_at_door),
         ];
         all.into_iter().flatten().flatten().collect()
     }
@@ -90,10 +99,11 @@ impl Upstream {
 }
 
 impl Route {
-    /// What a request on the route goes through, from the outermost; `access` is the gateway's.
-    pub(crate) fn stages(&self, access: &Access) -> Layers {
-        let access = self.access.or(access).stages();
-        self.guards.of_route(&access, &self.layers)
+    /// What a request on the route goes through, from the outermost; `access` and `shares` are the gateway's.
+    pub(crate) fn stages(&self, access: &Access, shares: &Shares) -> Layers {
+        let mut admission = self.access.or(access).stages();
+        admission.extend(&self.shares.or(shares).stages());
+        self.guards.of_route(&admission, &self.layers)
     }
 
     /// Sends a request again where that is safe, and hedges if asked to; each try chooses anew among the upstreams of a split, and

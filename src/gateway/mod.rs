@@ -20,6 +20,7 @@ mod pipeline;
 mod route;
 pub mod router;
 mod routes;
+mod shares;
 mod target;
 mod upstream;
 

@@ -193,16 +193,17 @@ impl Guards {
     pub(crate) fn of_gateway(&self, own: &Layers) -> Layers {
         let mut all = Layers::default();
         all.add(&self.deadline);
+        all.add(&self.throttle);
         all.add(&self.limit);
         all.extend(own);
         all
     }
 
     /// Who may not costs nothing of what follows.
-    pub(crate) fn of_route(&self, access: &Layers, own: &Layers) -> Layers {
+    pub(crate) fn of_route(&self, admission: &Layers, own: &Layers) -> Layers {
         let mut all = Layers::default();
         all.add(&self.deadline);
-        all.extend(access);
+        all.extend(admission);
         all.add(&self.priority);
         all.add(&self.limit);
         all.extend(own);
@@ -247,7 +248,12 @@ impl fmt::Display for Plan<'_> {
             if let Some(limit) = route.timeout {
                 write!(f, "timeout {limit:?} > ")?;
             }
-            through(route.stages(&self.assembly.access).names(), f)?;
+            through(
+                route
+                    .stages(&self.assembly.access, &self.assembly.shares)
+                    .names(),
+                f,
+            )?;
             let is_split = route.targets.len() > 1;
             through(is_split.then_some("split"), f)?;
             through((!route.rewrite.is_empty()).then_some("rewrite"), f)?;

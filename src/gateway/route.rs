@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use tower::{Layer, Service};
 
-use super::{Next, access::Access, guards::Guards, next::Layers};
+use super::{Next, access::Access, guards::Guards, next::Layers, shares::Shares};
 use crate::{
     body::Body,
     error::BoxError,
@@ -26,6 +26,7 @@ use crate::{
 /// | [`timeout`](Self::timeout) | none |
 /// | [`authenticate`](Self::authenticate), [`identity_headers`](Self::identity_headers) | the gateway's |
 /// | [`authorize`](Self::authorize) | whoever is authenticated |
+/// | [`throttle`](Self::throttle) | the gateway's for routes |
 /// | [`priority`](Self::priority) | what a layer before has said, or normal |
 /// | [`deadline`](Self::deadline), [`concurrency_limit`](Self::concurrency_limit), [`retry`](Self::retry), [`circuit_breaker`](Self::circuit_breaker) | off |
 ///
@@ -54,6 +55,7 @@ pub struct Route {
     pub(crate) layers: Layers,
     pub(super) guards: Guards,
     pub(super) access: Access,
+    pub(super) shares: Shares,
 }
 
 macro_rules! with_method {
@@ -85,6 +87,7 @@ impl Route {
             layers: Layers::default(),
             guards: Guards::default(),
             access: Access::default(),
+            shares: Shares::default(),
         }
     }
 

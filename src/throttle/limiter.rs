@@ -4,7 +4,7 @@ use std::{fmt, pin::Pin, sync::Arc};
 
 use smallvec::SmallVec;
 
-use super::{decision::Decision, policy::Policy};
+use super::{decision::Decision, key::KeyBytes, policy::Policy};
 use crate::error::BoxError;
 
 /// Decides what may be spent, and remembers it: in this process ([`LocalStore`](super::LocalStore)), or for several gateways together.
@@ -97,7 +97,7 @@ pub(super) struct AnyLimiter(Arc<dyn Erased>);
 /// An ask that waits: with a copy of its key.
 pub(super) struct Waiting {
     pub(super) policy: Policy,
-    pub(super) key: SmallVec<[u8; 32]>,
+    pub(super) key: KeyBytes,
     pub(super) cost: u64,
 }
 
@@ -106,7 +106,7 @@ type Later<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 trait Erased: Send + Sync {
     fn acquire_now(&self, asks: &[Ask<'_>]) -> Option<Decisions>;
 
-    fn acquire(self: Arc<Self>, asks: Vec<Waiting>) -> Later<(Vec<Waiting>, Decisions)>;
+    fn acquire(self: Arc<Self>, asks: Vec<Waiting>) -> Later<Decisions>;
 
     fn charge(self: Arc<Self>, asks: Vec<Waiting>) -> Later<()>;
 
@@ -118,12 +118,10 @@ impl<L: RateLimiter> Erased for L {
         RateLimiter::acquire_now(self, asks)
     }
 
-    fn acquire(self: Arc<Self>, asks: Vec<Waiting>) -> Later<(Vec<Waiting>, Decisions)> {
+    fn acquire(self: Arc<Self>, asks: Vec<Waiting>) -> Later<Decisions> {
         Box::pin(async move {
             let asked: SmallVec<[_; INLINE]> = asks.iter().map(Waiting::ask).collect();
-            let decisions = RateLimiter::acquire(&*self, &asked).await?;
-            drop(asked);
-            Ok((asks, decisions))
+            RateLimiter::acquire(&*self, &asked).await
         })
     }
 
@@ -148,8 +146,7 @@ impl AnyLimiter {
         self.0.acquire_now(asks)
     }
 
-    /// The asks come back with what was decided.
-    pub(super) fn acquire(&self, asks: Vec<Waiting>) -> Later<(Vec<Waiting>, Decisions)> {
+    pub(super) fn acquire(&self, asks: Vec<Waiting>) -> Later<Decisions> {
         self.0.clone().acquire(asks)
     }
 
@@ -169,6 +166,14 @@ impl fmt::Debug for AnyLimiter {
 }
 
 impl Waiting {
+    pub(super) fn new(ask: Ask<'_>) -> Self {
+        Self {
+            policy: ask.policy.clone(),
+            key: KeyBytes::from_slice(ask.key),
+            cost: ask.cost,
+        }
+    }
+
     pub(super) fn ask(&self) -> Ask<'_> {
         Ask {
             policy: &self.policy,

@@ -26,24 +26,24 @@
 //! assert_eq!(daily.remaining(), 9_980); // a refused request spends nothing anywhere
 //! ```
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the layer reports its mistakes")
-)]
 mod addresses;
 mod algorithm;
-#[cfg_attr(not(test), expect(dead_code, reason = "the layer asks for it"))]
 mod client;
 mod decision;
+mod failure;
 mod gcra;
-#[cfg_attr(not(test), expect(dead_code, reason = "the layer says it"))]
+mod handle;
 mod headers;
-#[cfg_attr(not(test), expect(dead_code, reason = "the layer reads keys"))]
 mod key;
+mod layer;
 mod limiter;
+mod log;
+mod plans;
 mod policy;
-#[cfg_attr(not(test), expect(dead_code, reason = "the layer answers with it"))]
 mod refusal;
+mod rule;
+mod service;
+mod shared;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -51,7 +51,13 @@ mod window;
 
 pub use addresses::{AddressList, AddressListError};
 pub use decision::Decision;
+pub use failure::OnFailure;
+pub use handle::ThrottleHandle;
 pub use key::{Key, KeyExtractor};
+pub use layer::ThrottleLayer;
 pub use limiter::{Ask, Decisions, RateLimiter};
+pub use plans::{PlanLookup, Plans};
 pub use policy::Policy;
+pub use rule::{Rule, WithoutKey};
+pub use service::{Throttle, ThrottleFuture};
 pub use store::{LocalStore, StoreFigures};

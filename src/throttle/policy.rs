@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{gcra::Gcra, window::Window};
+use super::{algorithm::CENTURY, gcra::Gcra, window::Window};
 
 /// A limit on what one key may spend: a rate with a burst, or a quota in a sliding window. Cheap to clone; it has no state.
 ///
@@ -39,6 +39,8 @@ pub(super) enum Limit {
     Rate(Gcra),
     Window(Window),
 }
+
+const UNNAMED: &str = "default";
 
 impl Policy {
     /// `limit` for each `period`, evenly: one comes back each `period` ÷ `limit`. Default burst: `limit`. Allowed: from one to one for
@@ -109,7 +111,7 @@ impl Policy {
 
     fn new(limit: u64, period: Duration, kind: Kind) -> Self {
         let policy = Self {
-            name: Arc::from("default"),
+            name: Arc::from(UNNAMED),
             limit,
             period,
             kind,
@@ -128,6 +130,30 @@ impl Policy {
     /// Whether what was spent comes back evenly.
     pub(super) fn is_rate(&self) -> bool {
         matches!(self.kind, Kind::Rate { .. })
+    }
+
+    /// The same with this name, if it has none.
+    pub(super) fn or_named(self, name: &str) -> Self {
+        match &*self.name {
+            UNNAMED => self.named(name),
+            _ => self,
+        }
+    }
+
+    /// What one of so many has of it: at least 1.
+    pub(super) fn share_of(&self, many: u32) -> Self {
+        let part = |whole: u64| (whole / u64::from(many.max(1))).max(1);
+        let mut share = self.clone();
+        match &mut share.kind {
+            Kind::Window => share.limit = part(self.limit),
+            Kind::Rate { burst } => {
+                *burst = part(*burst);
+                // Not of the limit, which may be 1.
+                let longest = Duration::from_nanos(CENTURY);
+                share.period = self.period.saturating_mul(many.max(1)).min(longest);
+            }
+        }
+        share.identified()
     }
 
     /// Equal for policies that are.

@@ -45,7 +45,6 @@ impl Refusal {
                 "Temporary Reduced Capacity",
             ),
         };
-        let mut error = Error::new(kind);
         let mut violated: SmallVec<[&str; INLINE]> = SmallVec::new();
         let mut is_possible = true;
         for (policy, decision) in said.clone().filter(|(_, said)| !said.is_allowed()) {
@@ -54,6 +53,8 @@ impl Refusal {
                 violated.push(policy.name());
             }
         }
+        // For the log.
+        let mut error = Error::new(kind).with_source(format!("over {}", violated.join(", ")));
         if !is_possible {
             error = error.with_detail("The request costs more than is ever allowed");
         }
@@ -89,6 +90,12 @@ impl Refusal {
     pub(super) fn with_fields(mut self, fields: impl IntoIterator<Item = Field>) -> Self {
         self.fields.extend(fields);
         self
+    }
+
+    /// What it is as an error, with its reason as the source.
+    #[cfg(feature = "tracing")]
+    pub(super) fn error(&self) -> &Error {
+        &self.error
     }
 
     /// With the error as a [`Rejection`](crate::Rejection) in the extensions.

@@ -51,13 +51,13 @@ pub(super) enum Now {
 
 /// What has to be known of a request before it has a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Needs {
+pub(crate) struct Needs {
     /// Who sends it.
-    pub(super) identity: bool,
+    pub(crate) identity: bool,
     /// Which route takes it.
-    pub(super) route: bool,
+    pub(crate) route: bool,
     /// What these path params of the route are.
-    pub(super) params: Vec<String>,
+    pub(crate) params: Vec<String>,
 }
 
 /// The head comes back with its key.

@@ -1,0 +1,487 @@
+//! What all services of a layer share: the rules, ready for requests, and what came of them.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Waker},
+};
+
+use http::{Response, request::Parts, response};
+use smallvec::SmallVec;
+use tokio::runtime::Handle;
+
+use super::{
+    AddressList,
+    client::client_ip,
+    decision::Decision,
+    failure::Substitute,
+    headers::{self, Field, PolicyField},
+    key::{KeyBytes, Now},
+    layer::Settings,
+    limiter::{Ask, Decisions, INLINE, Waiting},
+    log,
+    policy::Policy,
+    refusal::Refusal,
+    rule::{Policies, Rule, WithoutKey},
+};
+use crate::{
+    context::RequestContext,
+    error::{BoxError, Error, ErrorKind},
+};
+
+pub(super) struct Shared {
+    settings: Settings,
+    /// Of all rules, in their order.
+    policies: Vec<Policy>,
+    /// Where those of each rule begin.
+    firsts: Vec<usize>,
+    /// What is said of each policy of the only rule, or of the first ones of all rules.
+    fields: Vec<PolicyField>,
+    substitute: Substitute,
+    mistakes: Vec<String>,
+    pub(super) counts: Counts,
+    /// The limiter could not tell when it was asked last.
+    pub(super) is_failing: AtomicBool,
+}
+
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) allowed: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) would_refuse: AtomicU64,
+    pub(super) without_key: AtomicU64,
+    pub(super) blocked: AtomicU64,
+    pub(super) exempt: AtomicU64,
+    pub(super) failures: AtomicU64,
+    /// For each policy, in their order.
+    pub(super) violated: Box<[AtomicU64]>,
+}
+
+/// What becomes of a request.
+pub(super) enum Verdict {
+    Pass(Option<Spent>),
+    Refuse(Box<Refusal>),
+}
+
+/// What can be said of it without waiting.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "what waits is moved once, into its future"
+)]
+pub(super) enum Begin {
+    Done(Verdict),
+    Wait(Option<Asked>),
+}
+
+/// What a request asks of the rules that concern it.
+pub(super) type Asked = SmallVec<[One; INLINE]>;
+
+pub(super) struct One {
+    rule: usize,
+    policy: usize,
+    key: KeyBytes,
+    cost: u64,
+}
+
+/// What a request that passes has to do with its answer.
+pub(super) struct Spent {
+    said: Said,
+    /// What the answer is asked for, if there is anything.
+    charged: Option<Box<Charged>>,
+}
+
+type Fields = SmallVec<[Field; INLINE]>;
+
+/// What the policy at each place has said.
+type Said = SmallVec<[(usize, Decision); 2]>;
+
+/// By what is charged when the answer is there.
+struct Charged {
+    asked: Asked,
+    /// The limiter knows nothing of it.
+    by_substitute: bool,
+}
+
+const MOST_RULES: usize = 16;
+/// No key that was read begins with it.
+const NO_KEY: u8 = 0;
+
+impl Shared {
+    pub(super) fn new(settings: Settings) -> Arc<Self> {
+        let (mut policies, mut firsts) = (Vec::new(), Vec::new());
+        for rule in &settings.rules {
+            firsts.push(policies.len());
+            policies.extend_from_slice(rule.policies.all());
+        }
+        let fields = match &settings.rules[..] {
+            [_] => policies
+                .iter()
+                .map(|policy| PolicyField::new([policy].into_iter()))
+                .collect(),
+            _ => {
+                let all = firsts.iter().filter_map(|first| policies.get(*first));
+                vec![PolicyField::new(all)]
+            }
+        };
+        let violated = policies.iter().map(|_| AtomicU64::new(0)).collect();
+        Arc::new(Self {
+            mistakes: mistakes(&settings, &policies),
+            substitute: Substitute::new(settings.on_failure, &policies),
+            counts: Counts {
+                violated,
+                ..Counts::default()
+            },
+            is_failing: AtomicBool::new(false),
+            settings,
+            policies,
+            fields,
+            firsts,
+        })
+    }
+
+    pub(super) fn mistakes(&self) -> &[String] {
+        &self.mistakes
+    }
+
+    pub(super) fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// Decides, if that needs no waiting.
+    pub(super) fn begin(&self, head: &Parts) -> Begin {
+        let client = client_ip(&head.extensions, self.settings.peer.as_deref());
+        if let Some(verdict) = self.before(client) {
+            return Begin::Done(verdict);
+        }
+        let mut asked = Asked::new();
+        for (at, rule) in self.settings.rules.iter().enumerate() {
+            let mut key = KeyBytes::new();
+            let key = match rule.key.read(head, client, &mut key) {
+                Now::Found => Some(key),
+                Now::Missing => None,
+                Now::Later => return Begin::Wait(None),
+            };
+            let plan = match &rule.policies {
+                Policies::One(_) => 0,
+                Policies::Plans(plans) => match plans.choose(head) {
+                    Some(plan) => plan,
+                    None => return Begin::Wait(None),
+                },
+            };
+            match self.ask(at, rule, key, plan, head) {
+                Ok(one) => asked.extend(one),
+                Err(refusal) => return Begin::Done(self.refuse(refusal)),
+            }
+        }
+        if asked.is_empty() {
+            return Begin::Done(Verdict::Pass(None));
+        }
+        let asks: SmallVec<[_; INLINE]> = asked.iter().map(|one| one.ask(self)).collect();
+        let decisions = self.settings.limiter.acquire_now(&asks);
+        drop(asks);
+        match decisions {
+            Some(decisions) => Begin::Done(self.decided(asked, Ok(decisions))),
+            None => Begin::Wait(Some(asked)),
+        }
+    }
+
+    /// The same with waiting, going on with what is known already.
+    pub(super) async fn decide(
+        self: Arc<Self>,
+        mut head: Parts,
+        asked: Option<Asked>,
+    ) -> (Parts, Verdict) {
+        let asked = match asked {
+            Some(asked) => asked,
+            None => match self.read(&mut head).await {
+                Ok(asked) if asked.is_empty() => return (head, Verdict::Pass(None)),
+                Ok(asked) => asked,
+                Err(refusal) => return (head, self.refuse(refusal)),
+            },
+        };
+        let asks = asked
+            .iter()
+            .map(|one| Waiting::new(one.ask(&self)))
+            .collect();
+        let decisions = self.settings.limiter.acquire(asks).await;
+        (head, self.decided(asked, decisions))
+    }
+
+    async fn read(&self, head: &mut Parts) -> Result<Asked, Box<Refusal>> {
+        let client = client_ip(&head.extensions, self.settings.peer.as_deref());
+        let mut asked = Asked::new();
+        for (at, rule) in self.settings.rules.iter().enumerate() {
+            let mut key = KeyBytes::new();
+            let key = match rule.key.read(head, client, &mut key) {
+                Now::Found => Some(key),
+                Now::Missing => None,
+                Now::Later => {
+                    let (back, key) = rule.key.wait(take(head), client).await;
+                    *head = back;
+                    key.map_err(unavailable)?
+                }
+            };
+            let plan = match &rule.policies {
+                Policies::One(_) => 0,
+                Policies::Plans(plans) => {
+                    let (back, plan) = plans.look_up(take(head)).await;
+                    *head = back;
+                    plan.map_err(unavailable)?
+                }
+            };
+            asked.extend(self.ask(at, rule, key, plan, head)?);
+        }
+        Ok(asked)
+    }
+
+    /// What is clear before a rule is looked at.
+    fn before(&self, client: Option<IpAddr>) -> Option<Verdict> {
+        if !self.mistakes.is_empty() {
+            let error = Refusal::unavailable(self.mistakes.join("; "));
+            return Some(Verdict::Refuse(Box::new(error)));
+        }
+        let client = client?;
+        let has = |list: &Option<_>| {
+            let list: Option<&AddressList> = list.as_ref();
+            list.is_some_and(|list| list.contains(client))
+        };
+        if has(&self.settings.blocked) {
+            self.counts.blocked.fetch_add(1, Relaxed);
+            return Some(self.unless_dry(Box::new(Refusal::blocked())));
+        }
+        if has(&self.settings.exempt) {
+            self.counts.exempt.fetch_add(1, Relaxed);
+            return Some(Verdict::Pass(None));
+        }
+        None
+    }
+
+    /// What a rule has to be asked.
+    fn ask(
+        &self,
+        at: usize,
+        rule: &Rule,
+        key: Option<KeyBytes>,
+        plan: usize,
+        head: &Parts,
+    ) -> Result<Option<One>, Box<Refusal>> {
+        let key = match (key, rule.without_key) {
+            (Some(key), _) => key,
+            (None, WithoutKey::Share) => KeyBytes::from_slice(&[NO_KEY]),
+            (None, WithoutKey::Pass) => return Ok(None),
+            (None, WithoutKey::Refuse) => {
+                self.counts.without_key.fetch_add(1, Relaxed);
+                let by = format!("there is nothing to count it by: {:?}", rule.key);
+                let error = Error::new(ErrorKind::Forbidden).with_source(by);
+                return Err(Box::new(error.into()));
+            }
+        };
+        let context = head.extensions.get::<RequestContext>();
+        let route = context.and_then(RequestContext::route);
+        Ok(Some(One {
+            rule: at,
+            policy: self.firsts[at] + plan,
+            key,
+            cost: rule.cost.of(head, route),
+        }))
+    }
+
+    fn decided(&self, asked: Asked, decisions: Result<Decisions, BoxError>) -> Verdict {
+        let counts = &self.counts;
+        let decisions = decisions.and_then(|decisions| {
+            let fits = decisions.as_slice().len() == asked.len();
+            fits.then_some(decisions)
+                .ok_or_else(|| "the limiter has not decided all that it was asked".into())
+        });
+        let by_substitute = decisions.is_err();
+        self.now_failing(decisions.as_ref().err());
+        let decisions = match decisions {
+            Ok(decisions) => decisions,
+            Err(error) => {
+                counts.failures.fetch_add(1, Relaxed);
+                let asks: SmallVec<[_; INLINE]> = asked
+                    .iter()
+                    .map(|one| (one.policy, one.ask(self)))
+                    .collect();
+                match self.substitute.acquire(&asks) {
+                    Some(decisions) => decisions,
+                    None => return self.refuse(unavailable(error)),
+                }
+            }
+        };
+        let said = asked.iter().zip(decisions.as_slice());
+        let said: Said = said.map(|(one, it)| (one.policy, *it)).collect();
+        if !decisions.is_allowed() {
+            return self.refused(&asked, &said);
+        }
+        counts.allowed.fetch_add(1, Relaxed);
+        let charges = |one: &One| self.settings.rules[one.rule].charge.is_some();
+        let charged = asked.iter().any(charges).then(|| {
+            Box::new(Charged {
+                asked,
+                by_substitute,
+            })
+        });
+        Verdict::Pass(Some(Spent { said, charged }))
+    }
+
+    fn refused(&self, asked: &Asked, said: &Said) -> Verdict {
+        let is_violated = |(_, decision): &&(usize, Decision)| !decision.is_allowed();
+        for (policy, _) in said.iter().filter(is_violated) {
+            self.counts.violated[*policy].fetch_add(1, Relaxed);
+        }
+        let is_shared = asked.iter().zip(said).all(|(one, (_, decision))| {
+            decision.is_allowed() || self.settings.rules[one.rule].is_shared
+        });
+        let refusal = Refusal::exceeded(self.pairs(said), is_shared);
+        self.refuse(Box::new(refusal.with_fields(self.fields(said))))
+    }
+
+    fn refuse(&self, refusal: Box<Refusal>) -> Verdict {
+        if !self.settings.is_dry_run {
+            self.counts.refused.fetch_add(1, Relaxed);
+        }
+        self.unless_dry(refusal)
+    }
+
+    fn unless_dry(&self, refusal: Box<Refusal>) -> Verdict {
+        if !self.settings.is_dry_run {
+            return Verdict::Refuse(refusal);
+        }
+        self.counts.would_refuse.fetch_add(1, Relaxed);
+        log::would_refuse(&refusal);
+        Verdict::Pass(None)
+    }
+
+    fn now_failing(&self, error: Option<&BoxError>) {
+        let is_failing = error.is_some();
+        // Once when it begins, and once when it is over.
+        if self.is_failing.load(Relaxed) != is_failing
+            && self.is_failing.swap(is_failing, Relaxed) != is_failing
+        {
+            log::failing(error);
+        }
+    }
+}
+
+impl Shared {
+    /// The answer to a request that was let through: with what is left, and charged for what it took.
+    pub(super) fn answered<R>(&self, spent: Spent, response: Response<R>) -> Response<R> {
+        let (mut parts, body) = response.into_parts();
+        if let Some(charged) = spent.charged {
+            self.charge(*charged, &parts);
+        }
+        if !self.settings.is_dry_run {
+            for (name, value) in self.fields(&spent.said) {
+                // What a backend or another throttle has said stays.
+                parts.headers.append(name, value);
+            }
+        }
+        Response::from_parts(parts, body)
+    }
+
+    fn charge(&self, charged: Charged, parts: &response::Parts) {
+        let mut asks = Vec::new();
+        for one in &charged.asked {
+            let Some(charge) = &self.settings.rules[one.rule].charge else {
+                continue;
+            };
+            let cost = charge(parts);
+            if cost == 0 {
+                continue;
+            }
+            let ask = Ask {
+                cost,
+                ..one.ask(self)
+            };
+            match charged.by_substitute {
+                true => self.substitute.charge(one.policy, ask),
+                false => asks.push(Waiting::new(ask)),
+            }
+        }
+        if asks.is_empty() {
+            return;
+        }
+        let mut charge = self.settings.limiter.charge(asks);
+        // Nobody waits for it, and mostly there is nothing to wait for.
+        let mut context = Context::from_waker(Waker::noop());
+        if charge.as_mut().poll(&mut context).is_pending()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(charge);
+        }
+    }
+
+    /// What an answer says of it.
+    fn fields(&self, said: &Said) -> Fields {
+        let mut fields = Fields::new();
+        let settings = &self.settings;
+        if settings.has_headers {
+            let policies = self.pairs(said).map(|(policy, _)| policy);
+            let field = match (&settings.rules[..], &said[..]) {
+                ([_], [(policy, _)]) => &self.fields[*policy],
+                _ => &self.fields[0],
+            };
+            fields.extend(field.get(policies));
+            fields.extend(headers::rate_limit(self.pairs(said)));
+        }
+        if settings.has_legacy_headers {
+            fields.extend(headers::older(self.pairs(said)));
+        }
+        fields
+    }
+
+    fn pairs<'a>(
+        &'a self,
+        said: &'a Said,
+    ) -> impl Iterator<Item = (&'a Policy, &'a Decision)> + Clone {
+        let pairs = said.iter();
+        pairs.map(|(policy, decision)| (&self.policies[*policy], decision))
+    }
+}
+
+impl One {
+    fn ask<'a>(&'a self, shared: &'a Shared) -> Ask<'a> {
+        Ask {
+            policy: &shared.policies[self.policy],
+            key: &self.key,
+            cost: self.cost,
+        }
+    }
+}
+
+fn mistakes(settings: &Settings, policies: &[Policy]) -> Vec<String> {
+    let mut mistakes: Vec<_> = settings.rules.iter().flat_map(Rule::mistakes).collect();
+    let rules = settings.rules.len();
+    if rules > MOST_RULES {
+        mistakes.push(format!(
+            "throttle: {rules} rules are more than {MOST_RULES}"
+        ));
+    }
+    for (at, policy) in policies.iter().enumerate() {
+        let name = policy.name();
+        if policies[..at].iter().any(|other| other.name() == name) {
+            mistakes.push(format!(
+                "throttle policy {name:?} is there twice; give each a name of its own with `named`"
+            ));
+        }
+    }
+    let lists = [&settings.exempt, &settings.blocked].into_iter().flatten();
+    mistakes.extend(lists.flat_map(AddressList::mistakes));
+    mistakes.extend(settings.on_failure.mistakes());
+    mistakes.extend(settings.limiter.mistakes(policies));
+    mistakes
+}
+
+fn unavailable(error: BoxError) -> Box<Refusal> {
+    Box::new(Refusal::unavailable(error))
+}
+
+/// The head, with an empty one in its place.
+fn take(head: &mut Parts) -> Parts {
+    let (empty, ()) = http::Request::new(()).into_parts();
+    std::mem::replace(head, empty)
+}

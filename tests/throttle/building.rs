@@ -1,0 +1,177 @@
+//! What is wrong is said when a gateway is built.
+
+use std::time::Duration;
+
+use tower_gateway::{
+    Gateway, GatewayBuilder, Route, Upstream,
+    throttle::{Ask, Decisions, Key, OnFailure, Plans, Policy, RateLimiter, Rule, ThrottleLayer},
+};
+
+use crate::world::of;
+
+fn builder() -> GatewayBuilder {
+    Gateway::builder().upstream("backend", Upstream::http(["http://127.0.0.1:1"]))
+}
+
+fn route() -> Route {
+    Route::get("/users/{id}").to("backend")
+}
+
+fn mistakes(builder: GatewayBuilder) -> Vec<String> {
+    match builder.build() {
+        Ok(_) => Vec::new(),
+        Err(error) => error.mistakes().map(ToString::to_string).collect(),
+    }
+}
+
+struct Wrong;
+
+impl RateLimiter for Wrong {
+    async fn acquire(&self, _: &[Ask<'_>]) -> Result<Decisions, tower_gateway::BoxError> {
+        Ok(Decisions::default())
+    }
+
+    async fn charge(&self, _: &[Ask<'_>]) -> Result<(), tower_gateway::BoxError> {
+        Ok(())
+    }
+
+    fn mistakes(&self, policies: &[Policy]) -> Vec<String> {
+        vec![format!("no room for {}", policies[0].name())]
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_named_with_what_is_allowed() {
+    let many = (0..17).map(|at| Rule::new(of(1).named(format!("p{at}"))));
+    let many = many.fold(None, |layer: Option<ThrottleLayer>, rule| {
+        Some(match layer {
+            None => ThrottleLayer::new(rule),
+            Some(layer) => layer.rule(rule),
+        })
+    });
+    for (layer, named) in [
+        (ThrottleLayer::new(Policy::per_second(0)), "limit 0"),
+        (
+            ThrottleLayer::new(Policy::rate(5, Duration::ZERO)),
+            "period 0ns",
+        ),
+        (ThrottleLayer::new(of(1).burst(0)), "burst 0"),
+        (
+            ThrottleLayer::new(Rule::new(of(2)).cost(3)),
+            "cost 3 is more than there ever is, 2",
+        ),
+        (
+            ThrottleLayer::new(of(2)).rule(of(3)),
+            "\"default\" is there twice",
+        ),
+        (many.unwrap(), "17 rules are more than 16"),
+        (
+            ThrottleLayer::new(Plans::from_fn(|_| None)),
+            "there is no plan",
+        ),
+        (
+            ThrottleLayer::new(Plans::from_fn(|_| None).plan("a", of(1)).plan("a", of(2))),
+            "plan `a` is there twice",
+        ),
+        (
+            ThrottleLayer::new(of(1)).on_failure(OnFailure::Local { gateways: 0 }),
+            "0 gateways are not from 1",
+        ),
+        (
+            ThrottleLayer::new(of(1).named("x")).limiter(Wrong),
+            "no room for x",
+        ),
+        (
+            ThrottleLayer::new(Rule::new(of(1)).by(Key::client_network(33, 64))),
+            "33",
+        ),
+    ] {
+        for wrong in [
+            builder().throttle(layer.clone()).route(route()),
+            builder().throttle_routes(layer.clone()).route(route()),
+            builder().route(route().throttle(layer.clone())),
+        ] {
+            let told = mistakes(wrong);
+            assert!(
+                told.iter().any(|told| told.contains(named)),
+                "{named}: {told:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_not_known_yet_can_not_be_counted_by() {
+    let by = |key| ThrottleLayer::new(Rule::new(of(1)).by(key));
+    let plans = Plans::claim("plan").plan("free", of(1));
+    for (layer, door, on_route) in [
+        (by(Key::client_ip()), None, None),
+        (
+            by(Key::subject()),
+            Some("who sends a request"),
+            Some("nobody is authenticated"),
+        ),
+        (
+            by(Key::all([Key::client_ip(), Key::claim("org")])),
+            Some("who sends a request"),
+            Some("nobody is authenticated"),
+        ),
+        (
+            ThrottleLayer::new(plans),
+            Some("who sends a request"),
+            Some("nobody is authenticated"),
+        ),
+        (by(Key::route()), Some("the route"), None),
+        (
+            ThrottleLayer::new(Rule::new(of(2)).cost_on("users", 2)),
+            Some("the route"),
+            None,
+        ),
+        (by(Key::param("id")), Some("a path param"), None),
+        (
+            by(Key::param("name")),
+            Some("a path param"),
+            Some("no param `name`"),
+        ),
+    ] {
+        let at_door = mistakes(builder().throttle(layer.clone()).route(route()));
+        let on_this = mistakes(builder().route(route().throttle(layer.clone())));
+        let on_all = mistakes(builder().throttle_routes(layer).route(route()));
+        for (told, expected) in [(at_door, door), (on_this, on_route), (on_all, on_route)] {
+            match expected {
+                None => assert_eq!(told, Vec::<String>::new()),
+                Some(expected) => {
+                    assert!(
+                        told.len() == 1 && told[0].contains(expected),
+                        "{expected}: {told:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn it_stands_where_it_was_said() {
+    let layer = || ThrottleLayer::new(of(1));
+    let gateway = builder()
+        .throttle(layer())
+        .throttle_routes(layer())
+        .route(route())
+        .route(Route::get("/free").to("backend").unthrottled())
+        .build()
+        .unwrap();
+    let plan = gateway.pipeline();
+    let line = |begins: &str| {
+        let line = plan.lines().find(|line| line.starts_with(begins));
+        line.unwrap_or_else(|| panic!("{plan}"))
+    };
+    assert!(
+        line("door").contains("own headers > ThrottleLayer > match"),
+        "{plan}"
+    );
+    assert!(line("route GET /users").contains("ThrottleLayer"), "{plan}");
+    assert!(!line("route GET /free").contains("ThrottleLayer"), "{plan}");
+    let both = builder().route(route().throttle(layer()).unthrottled());
+    assert!(mistakes(both)[0].contains("`unthrottled` and has `throttle`"));
+}

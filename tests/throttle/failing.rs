@@ -1,0 +1,108 @@
+//! A limiter that can not tell.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use tower_gateway::{
+    BoxError, Route,
+    throttle::{Ask, Decisions, LocalStore, OnFailure, RateLimiter, Rule, ThrottleLayer},
+};
+
+use crate::{
+    support::serve,
+    world::{gateway, get, of, statuses},
+};
+
+/// Fails when it is told to.
+#[derive(Clone, Default)]
+struct Fickle {
+    store: LocalStore,
+    is_away: Arc<AtomicBool>,
+    is_wrong: Arc<AtomicBool>,
+}
+
+impl RateLimiter for Fickle {
+    async fn acquire(&self, asks: &[Ask<'_>]) -> Result<Decisions, BoxError> {
+        if self.is_away.load(Relaxed) {
+            return Err("it is away".into());
+        }
+        if self.is_wrong.load(Relaxed) {
+            return Ok(Decisions::default());
+        }
+        self.store.acquire(asks).await
+    }
+
+    async fn charge(&self, asks: &[Ask<'_>]) -> Result<(), BoxError> {
+        RateLimiter::charge(&self.store, asks).await
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_meanwhile_is_as_was_chosen() {
+    for (what, expected) in [
+        (OnFailure::Local { gateways: 2 }, [200, 200, 429]),
+        (OnFailure::Local { gateways: 4 }, [200, 429, 429]),
+        (OnFailure::Local { gateways: 100 }, [200, 429, 429]),
+        (OnFailure::Open, [200, 200, 200]),
+        (OnFailure::Closed, [503, 503, 503]),
+    ] {
+        let fickle = Fickle::default();
+        let throttle = ThrottleLayer::new(of(4).named("four"))
+            .limiter(fickle.clone())
+            .on_failure(what);
+        let handle = throttle.handle();
+        let route = Route::new("/{*rest}").to("backend");
+        let gateway = gateway().await.throttle(throttle).route(route);
+        let gateway = serve(gateway.build().unwrap()).await;
+        assert_eq!(
+            statuses(gateway, "192.0.2.1", 2).await,
+            [200; 2],
+            "{what:?}"
+        );
+        assert!(!handle.is_failing());
+
+        fickle.is_away.store(true, Relaxed);
+        assert_eq!(
+            statuses(gateway, "192.0.2.1", 3).await,
+            expected,
+            "{what:?}"
+        );
+        assert_eq!((handle.failures(), handle.is_failing()), (3, true));
+        let answer = get(gateway, "/", "192.0.2.2", &[]).await;
+        let told = answer.header("ratelimit-policy");
+        if matches!(what, OnFailure::Local { .. }) {
+            assert_eq!(told, ["\"four\";q=4;w=14400"], "the policy is what it was");
+        }
+
+        fickle.is_away.store(false, Relaxed);
+        assert_eq!(statuses(gateway, "192.0.2.1", 3).await, [200, 200, 429]);
+        assert!(
+            !handle.is_failing(),
+            "it is back, and knows what was spent before"
+        );
+
+        fickle.is_wrong.store(true, Relaxed);
+        get(gateway, "/", "192.0.2.1", &[]).await;
+        assert!(handle.is_failing(), "less was decided than was asked");
+    }
+}
+
+#[tokio::test]
+async fn what_is_charged_meanwhile_is_charged_where_it_was_decided() {
+    let fickle = Fickle::default();
+    fickle.is_away.store(true, Relaxed);
+    let rule = Rule::new(of(8)).cost(0).charge(|_| 5);
+    let throttle = ThrottleLayer::new(rule).limiter(fickle.clone());
+    let route = Route::new("/{*rest}").to("backend");
+    let gateway = gateway().await.throttle(throttle).route(route);
+    let gateway = serve(gateway.build().unwrap()).await;
+    assert_eq!(
+        statuses(gateway, "192.0.2.1", 2).await,
+        [200, 429],
+        "half of eight"
+    );
+    fickle.is_away.store(false, Relaxed);
+    assert_eq!(statuses(gateway, "192.0.2.1", 3).await, [200, 200, 429]);
+}

@@ -1,0 +1,21 @@
+//! Throttling as its users see it: over real sockets, at the door of a gateway, on its routes, and alone in a server of one's own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod alone;
+mod building;
+mod costs;
+mod door;
+mod failing;
+mod lists;
+#[cfg(feature = "auth")]
+mod routes;
+#[path = "../proxy/support.rs"]
+#[allow(dead_code, reason = "what other tests need, too")]
+mod support;
+mod waiting;
+mod world;
