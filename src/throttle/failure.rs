@@ -12,7 +12,8 @@ use crate::clock;
 #[non_exhaustive]
 pub enum OnFailure {
     /// Each gateway decides by itself, from memory of its own, and allows its part of each limit: rate and burst divided by how many
-    /// gateways there are, at least 1. What was spent before is not known there, so at most a whole limit more is let through.
+    /// gateways there are, at least 1. What was spent before is not known there, so at most a whole limit more is let through. The memory is the
+    /// layer's: layers that share a limiter do not share it, but clones of a layer do. A request that costs more than such a part takes all of it.
     Local {
         /// How many share the limits, from 1 to 1,000. Default: 2.
         gateways: u32,
@@ -75,11 +76,19 @@ impl Substitute {
             Self::Open => Some(Decisions::default()),
             Self::Closed => None,
             Self::Local { store, shares } => {
-                let mine = asks.iter().map(|(place, ask)| Ask {
-                    policy: &shares[*place],
-                    // What costs more than a share has would never be allowed.
-                    cost: ask.cost.min(shares[*place].quota()),
-                    ..*ask
+                let mine = asks.iter().map(|(place, ask)| {
+                    let policy = &shares[*place];
+                    let cost = match ask.cost <= ask.policy.quota() {
+                        // What costs more than a share has takes all of it.
+                        true => ask.cost.min(policy.quota()),
+                        // It is never allowed.
+                        false => ask.cost,
+                    };
+                    Ask {
+                        policy,
+                        cost,
+                        ..*ask
+                    }
                 });
                 store.acquire_now(&mine.collect::<Vec<_>>())
             }
