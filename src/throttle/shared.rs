@@ -240,10 +240,13 @@ impl Shared {
     /// What is clear before a rule is looked at.
     fn before(&self, client: Option<IpAddr>) -> Option<Verdict> {
         if !self.mistakes.is_empty() {
+            self.counts.refused.fetch_add(1, Relaxed);
             let error = Refusal::unavailable(self.mistakes.join("; "));
             return Some(Verdict::Refuse(Box::new(error)));
         }
-        let client = client?;
+        let Some(client) = client else {
+            return self.unknown();
+        };
         let has = |list: &Option<_>| {
             let list: Option<&AddressList> = list.as_ref();
             list.is_some_and(|list| list.contains(client))
@@ -257,6 +260,18 @@ impl Shared {
             return Some(Verdict::Pass(None));
         }
         None
+    }
+
+    /// Of whom the address is not known, it is not known either that they are not blocked.
+    fn unknown(&self) -> Option<Verdict> {
+        let blocked = self.settings.blocked.as_ref();
+        if blocked.is_none_or(AddressList::is_empty) {
+            return None;
+        }
+        self.counts.without_key.fetch_add(1, Relaxed);
+        let error = Error::new(ErrorKind::Forbidden)
+            .with_source("the client's address is not known, and there is a block list");
+        Some(self.refuse(Box::new(error.into())))
     }
 
     /// What a rule has to be asked.
@@ -369,22 +384,32 @@ impl Shared {
 
 impl Shared {
     /// The answer to a request that was let through: with what is left, and charged for what it took.
-    pub(super) fn answered<R>(&self, spent: Spent, response: Response<R>) -> Response<R> {
+    pub(super) fn answered<R>(
+        self: &Arc<Self>,
+        spent: Spent,
+        response: Response<R>,
+    ) -> Response<R> {
         let (mut parts, body) = response.into_parts();
         if let Some(charged) = spent.charged {
             self.charge(*charged, &parts);
         }
         if !self.settings.is_dry_run {
-            for (name, value) in self.fields(&spent.said) {
-                // What a backend or another throttle has said stays.
+            // What a backend or another throttle has said stays. The older fields are no lists.
+            let has_older = headers::OLDER
+                .iter()
+                .any(|name| parts.headers.contains_key(name));
+            let fields = self.fields(&spent.said).into_iter();
+            for (name, value) in
+                fields.filter(|(name, _)| !(has_older && headers::OLDER.contains(name)))
+            {
                 parts.headers.append(name, value);
             }
         }
         Response::from_parts(parts, body)
     }
 
-    fn charge(&self, charged: Charged, parts: &response::Parts) {
-        let mut asks = Vec::new();
+    fn charge(self: &Arc<Self>, charged: Charged, parts: &response::Parts) {
+        let (mut asks, mut places) = (Vec::new(), SmallVec::<[_; INLINE]>::new());
         for one in &charged.asked {
             let Some(charge) = &self.settings.rules[one.rule].charge else {
                 continue;
@@ -399,13 +424,26 @@ impl Shared {
             };
             match charged.by_substitute {
                 true => self.substitute.charge(one.policy, ask),
-                false => asks.push(Waiting::new(ask)),
+                false => {
+                    asks.push(Waiting::new(ask));
+                    places.push(one.policy);
+                }
             }
         }
         if asks.is_empty() {
             return;
         }
-        let mut charge = self.settings.limiter.charge(asks);
+        let asks: Arc<[Waiting]> = asks.into();
+        let (shared, charging) = (self.clone(), self.settings.limiter.charge(asks.clone()));
+        let mut charge = Box::pin(async move {
+            if let Err(error) = charging.await {
+                shared.counts.failures.fetch_add(1, Relaxed);
+                shared.now_failing(Some(&error));
+                for (place, one) in places.into_iter().zip(&*asks) {
+                    shared.substitute.charge(place, one.ask());
+                }
+            }
+        });
         // Nobody waits for it, and mostly there is nothing to wait for.
         let mut context = Context::from_waker(Waker::noop());
         if charge.as_mut().poll(&mut context).is_pending()

@@ -17,5 +17,6 @@ mod routes;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
 mod support;
+mod tricks;
 mod waiting;
 mod world;
