@@ -56,6 +56,17 @@ impl Assembly {
                 }));
             }
         }
+        let shares = self.routes.iter().map(|route| &route.shares);
+        let mut unknown: Vec<_> = shares
+            .chain([&self.shares])
+            .flat_map(Shares::priced)
+            .filter(|wanted| !self.routes.iter().any(|route| route.label() == **wanted))
+            .collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        mistakes.extend(unknown.iter().map(|wanted| {
+            format!("throttle: there is a cost on route `{wanted}`, and no route `{wanted}`")
+        }));
         let table = match ends.into_iter().collect::<Option<Vec<_>>>() {
             Some(ends) => RouteTable::build(matches.into_iter().zip(ends)).map(Some),
             // Not for requests: what else is wrong with a route does not hide that another one is in its way.

@@ -45,7 +45,11 @@ impl Shares {
         let Some(throttle) = self.or(gateway).throttle else {
             return mistakes;
         };
-        let needs = throttle.needs();
+        // What is for all routes may say that it does not concern some.
+        let needs = match self.throttle {
+            Some(_) => throttle.needs(),
+            None => throttle.needs_or_refuses(),
+        };
         if needs.identity && !access.is_authenticated() {
             mistakes.push("throttle: it counts by who sends a request, and nobody is authenticated here; needs `authenticate`, here or on the gateway, or another key".to_owned());
         }
@@ -57,6 +61,11 @@ impl Shares {
             }
         }
         mistakes
+    }
+
+    /// The routes that there are costs for.
+    pub(crate) fn priced(&self) -> impl Iterator<Item = &str> {
+        self.throttle.iter().flat_map(ThrottleLayer::routes)
     }
 
     /// What is wrong with a gateway's for its routes.

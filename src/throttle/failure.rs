@@ -12,7 +12,9 @@ use crate::clock;
 #[non_exhaustive]
 pub enum OnFailure {
     /// Each gateway decides by itself, from memory of its own, and allows its part of each limit: rate and burst divided by how many
-    /// gateways there are, at least 1. What costs more than that is let through when all of it is there, and makes a debt of the rest. What was spent before is not known there, so at most a whole limit more is let through.
+    /// gateways there are, at least 1. What was spent before is not known there, so at most a whole limit more is let through. The memory is the
+    /// layer's: layers that share a limiter do not share it, but clones of a layer do. A
+    /// request that costs more than such a part is let through when all of it is there, and makes a debt of the rest.
     Local {
         /// How many share the limits, from 1 to 1,000. Default: 2.
         gateways: u32,

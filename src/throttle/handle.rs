@@ -22,7 +22,8 @@ impl ThrottleHandle {
         self.0.counts.allowed.load(Relaxed)
     }
 
-    /// Requests that were answered with 429 or 503, and those [without a key](Self::without_key). In a dry run none are.
+    /// Requests that were answered with 429 or 503, and those [without a key](Self::without_key). In a dry run only those of a layer with
+    /// mistakes are.
     pub fn refused(&self) -> u64 {
         self.0.counts.refused.load(Relaxed)
     }
@@ -32,7 +33,7 @@ impl ThrottleHandle {
         self.0.counts.would_refuse.load(Relaxed)
     }
 
-    /// Requests that had not the key of a rule that needs it.
+    /// Requests that had not the key of a rule that needs it, or not the address that a [block list](super::ThrottleLayer::block) needs.
     pub fn without_key(&self) -> u64 {
         self.0.counts.without_key.load(Relaxed)
     }
@@ -47,12 +48,13 @@ impl ThrottleHandle {
         self.0.counts.exempt.load(Relaxed)
     }
 
-    /// How often the limiter could not tell, and [`OnFailure`](super::OnFailure) said what was done.
+    /// How often the limiter could not tell, and [`OnFailure`](super::OnFailure) said what was done; or could not [charge](super::Rule::charge), so
+    /// that what was to be charged is known only where it is decided meanwhile.
     pub fn failures(&self) -> u64 {
         self.0.counts.failures.load(Relaxed)
     }
 
-    /// Whether the limiter could not tell when it was asked last.
+    /// Whether the limiter could not tell when it was asked last, or not charge since.
     pub fn is_failing(&self) -> bool {
         self.0.is_failing.load(Relaxed)
     }

@@ -12,7 +12,7 @@ use super::{
     handle::ThrottleHandle,
     key::Needs,
     limiter::{AnyLimiter, RateLimiter},
-    rule::{Policies, Rule},
+    rule::{Policies, Rule, WithoutKey},
     service::Throttle,
     shared::Shared,
     store::LocalStore,
@@ -102,7 +102,7 @@ impl ThrottleLayer {
     }
 
     /// Whether answers have the older `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (in seconds from now) too, of the policy that is
-    /// nearest to its limit.
+    /// nearest to its limit. They are no lists: where a backend or another throttle behind has set one of them, theirs stay.
     pub fn legacy_headers(self, on: bool) -> Self {
         self.change(|settings| settings.has_legacy_headers = on)
     }
@@ -118,8 +118,8 @@ impl ThrottleLayer {
         self.change(|settings| settings.exempt = Some(addresses))
     }
 
-    /// Who is answered with 403, by address, before anything else is looked at. An address that is not known is on no list. The list may be changed
-    /// while it is used.
+    /// Who is answered with 403, by address, before anything else is looked at. While there is somebody on it, so is whose address is not
+    /// known. The list may be changed while it is used.
     pub fn block(self, addresses: AddressList) -> Self {
         self.change(|settings| settings.blocked = Some(addresses))
     }
@@ -143,10 +143,27 @@ impl ThrottleLayer {
         self.shared.mistakes().to_vec()
     }
 
+    /// The routes that rules have costs for.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &str> {
+        self.settings
+            .rules
+            .iter()
+            .flat_map(|rule| rule.cost.routes())
+    }
+
     /// What has to be known of a request before it comes to the layer.
     pub(crate) fn needs(&self) -> Needs {
+        self.needs_of(|_| true)
+    }
+
+    /// The same of those rules that refuse a request of which it is not known.
+    pub(crate) fn needs_or_refuses(&self) -> Needs {
+        self.needs_of(|rule| rule.without_key == WithoutKey::Refuse)
+    }
+
+    fn needs_of(&self, which: impl Fn(&Rule) -> bool) -> Needs {
         let mut all = Needs::default();
-        for rule in &self.settings.rules {
+        for rule in self.settings.rules.iter().filter(|rule| which(rule)) {
             let needs = rule.key.needs();
             let plans = match &rule.policies {
                 Policies::One(_) => false,

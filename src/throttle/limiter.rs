@@ -108,7 +108,7 @@ trait Erased: Send + Sync {
 
     fn acquire(self: Arc<Self>, asks: Vec<Waiting>) -> Later<Decisions>;
 
-    fn charge(self: Arc<Self>, asks: Vec<Waiting>) -> Later<()>;
+    fn charge(self: Arc<Self>, asks: Arc<[Waiting]>) -> Later<()>;
 
     fn mistakes(&self, policies: &[Policy]) -> Vec<String>;
 }
@@ -125,7 +125,7 @@ impl<L: RateLimiter> Erased for L {
         })
     }
 
-    fn charge(self: Arc<Self>, asks: Vec<Waiting>) -> Later<()> {
+    fn charge(self: Arc<Self>, asks: Arc<[Waiting]>) -> Later<()> {
         Box::pin(async move {
             let asked: SmallVec<[_; INLINE]> = asks.iter().map(Waiting::ask).collect();
             RateLimiter::charge(&*self, &asked).await
@@ -150,7 +150,7 @@ impl AnyLimiter {
         self.0.clone().acquire(asks)
     }
 
-    pub(super) fn charge(&self, asks: Vec<Waiting>) -> Later<()> {
+    pub(super) fn charge(&self, asks: Arc<[Waiting]>) -> Later<()> {
         self.0.clone().charge(asks)
     }
 

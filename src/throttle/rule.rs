@@ -102,7 +102,7 @@ impl Rule {
         self
     }
 
-    /// What a request costs on the route of this [name](crate::Route::name). It is known in the slot of a [`Route`](crate::Route::throttle),
+    /// What a request costs on the route of this [name](crate::Route::name), which has to be there. It is known in the slot of a [`Route`](crate::Route::throttle),
     /// and not before.
     pub fn cost_on(mut self, route: impl Into<Box<str>>, cost: u64) -> Self {
         self.cost.routes.push((route.into(), cost));
@@ -117,7 +117,10 @@ impl Rule {
     }
 
     /// Charges more when the head of the answer is there: for what a request really took, as the backend says it. It may make a
-    /// debt, which has to come back before the client is let through again. A request that has no answer, because the client left or the service inside failed, is charged nothing more.
+    /// debt, which has to come back before the client is let through again.
+    ///
+    /// A request without an answer is charged nothing more: one that fails or runs out of time behind the layer, or whose client goes away first. Where
+    /// that costs something, have a [`cost`](Self::cost) too, or a rule without a charge beside it: with a cost of 0 such requests are free.
     ///
     /// ```
     /// use tower_gateway::throttle::{Policy, Rule};
@@ -191,6 +194,11 @@ impl Cost {
             (None, Some(by)) => by(head),
             (None, None) => self.fixed,
         }
+    }
+
+    /// Those that have a cost of their own.
+    pub(super) fn routes(&self) -> impl Iterator<Item = &str> {
+        self.routes.iter().map(|(route, _)| &**route)
     }
 
     pub(super) fn needs_route(&self) -> bool {

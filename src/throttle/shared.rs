@@ -1,24 +1,24 @@
 //! What all services of a layer share: the rules, ready for requests, and what came of them.
 
+mod answer;
+
 use std::{
     net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Waker},
 };
 
-use http::{Response, request::Parts, response};
+use http::request::Parts;
 use smallvec::SmallVec;
-use tokio::runtime::Handle;
 
 use super::{
     AddressList,
     client::client_ip,
     decision::Decision,
     failure::Substitute,
-    headers::{self, Field, PolicyField},
+    headers::{Field, PolicyField},
     key::{KeyBytes, Now},
     layer::Settings,
     limiter::{Ask, Decisions, INLINE, Waiting},
@@ -240,10 +240,13 @@ impl Shared {
     /// What is clear before a rule is looked at.
     fn before(&self, client: Option<IpAddr>) -> Option<Verdict> {
         if !self.mistakes.is_empty() {
+            self.counts.refused.fetch_add(1, Relaxed);
             let error = Refusal::unavailable(self.mistakes.join("; "));
             return Some(Verdict::Refuse(Box::new(error)));
         }
-        let client = client?;
+        let Some(client) = client else {
+            return self.unknown();
+        };
         let has = |list: &Option<_>| {
             let list: Option<&AddressList> = list.as_ref();
             list.is_some_and(|list| list.contains(client))
@@ -257,6 +260,18 @@ impl Shared {
             return Some(Verdict::Pass(None));
         }
         None
+    }
+
+    /// Of whom the address is not known, it is not known either that they are not blocked.
+    fn unknown(&self) -> Option<Verdict> {
+        let blocked = self.settings.blocked.as_ref();
+        if blocked.is_none_or(AddressList::is_empty) {
+            return None;
+        }
+        self.counts.without_key.fetch_add(1, Relaxed);
+        let error = Error::new(ErrorKind::Forbidden)
+            .with_source("the client's address is not known, and there is a block list");
+        Some(self.refuse(Box::new(error.into())))
     }
 
     /// What a rule has to be asked.
@@ -367,86 +382,8 @@ impl Shared {
     }
 }
 
-impl Shared {
-    /// The answer to a request that was let through: with what is left, and charged for what it took.
-    pub(super) fn answered<R>(&self, spent: Spent, response: Response<R>) -> Response<R> {
-        let (mut parts, body) = response.into_parts();
-        if let Some(charged) = spent.charged {
-            self.charge(*charged, &parts);
-        }
-        if !self.settings.is_dry_run {
-            for (name, value) in self.fields(&spent.said) {
-                // What a backend or another throttle has said stays where there can be more than one.
-                match headers::is_list(&name) {
-                    true => drop(parts.headers.append(name, value)),
-                    false => drop(parts.headers.insert(name, value)),
-                }
-            }
-        }
-        Response::from_parts(parts, body)
-    }
-
-    fn charge(&self, charged: Charged, parts: &response::Parts) {
-        let mut asks = Vec::new();
-        for one in &charged.asked {
-            let Some(charge) = &self.settings.rules[one.rule].charge else {
-                continue;
-            };
-            let cost = charge(parts);
-            if cost == 0 {
-                continue;
-            }
-            let ask = Ask {
-                cost,
-                ..one.ask(self)
-            };
-            match charged.by_substitute {
-                true => self.substitute.charge(one.policy, ask),
-                false => asks.push(Waiting::new(ask)),
-            }
-        }
-        if asks.is_empty() {
-            return;
-        }
-        let mut charge = self.settings.limiter.charge(asks);
-        // Nobody waits for it, and mostly there is nothing to wait for.
-        let mut context = Context::from_waker(Waker::noop());
-        if charge.as_mut().poll(&mut context).is_pending()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            runtime.spawn(charge);
-        }
-    }
-
-    /// What an answer says of it.
-    fn fields(&self, said: &Said) -> Fields {
-        let mut fields = Fields::new();
-        let settings = &self.settings;
-        if settings.has_headers {
-            let policies = self.pairs(said).map(|(policy, _)| policy);
-            let field = match (&settings.rules[..], &said[..]) {
-                ([_], [(policy, _)]) => &self.fields[*policy],
-                _ => &self.fields[0],
-            };
-            fields.extend(field.get(policies));
-            fields.extend(headers::rate_limit(self.pairs(said)));
-        }
-        if settings.has_legacy_headers {
-            fields.extend(headers::older(self.pairs(said)));
-        }
-        fields
-    }
-
-    fn pairs<'a>(
-        &'a self,
-        said: &'a Said,
-    ) -> impl Iterator<Item = (&'a Policy, &'a Decision)> + Clone {
-        let pairs = said.iter();
-        pairs.map(|(policy, decision)| (&self.policies[*policy], decision))
-    }
-}
-
 impl One {
+    /// As it is asked.
     fn ask<'a>(&'a self, shared: &'a Shared) -> Ask<'a> {
         Ask {
             policy: &shared.policies[self.policy],

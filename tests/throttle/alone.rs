@@ -10,7 +10,7 @@ use tower_gateway::throttle::{Key, LocalStore, Policy, Rule, ThrottleLayer};
 
 use crate::world::{Answer, ask, of};
 
-async fn axum(throttle: ThrottleLayer) -> SocketAddr {
+pub async fn axum(throttle: ThrottleLayer) -> SocketAddr {
     let router = Router::new().route("/", get(|| async { "served" }));
     let service = router
         .layer(throttle)
@@ -105,7 +105,9 @@ async fn with_a_mistake_nobody_passes() {
         ThrottleLayer::new(Policy::per_second(0)),
         ThrottleLayer::new(Rule::new(of(2)).cost(3).by(Key::constant("all"))),
     ] {
+        let handle = throttle.handle();
         assert_eq!(statuses(axum(throttle).await).await, [503; 3]);
+        assert_eq!((handle.allowed(), handle.refused()), (0, 3));
     }
 }
 

@@ -131,7 +131,7 @@ fn what_is_not_known_yet_can_not_be_counted_by() {
         ),
         (by(Key::route()), Some("the route"), None),
         (
-            ThrottleLayer::new(Rule::new(of(2)).cost_on("users", 2)),
+            ThrottleLayer::new(Rule::new(of(2)).cost_on("/users/{id}", 2)),
             Some("the route"),
             None,
         ),
@@ -182,4 +182,44 @@ fn it_stands_where_it_was_said() {
     assert!(!line("route GET /free").contains("ThrottleLayer"), "{plan}");
     let both = builder().route(route().throttle(layer()).unthrottled());
     assert!(mistakes(both)[0].contains("`unthrottled` and has `throttle`"));
+}
+
+#[test]
+fn a_cost_on_a_route_that_is_not_there_is_a_mistake() {
+    let rule = Rule::new(of(9)).cost_on("users", 2).cost_on("reprots", 5);
+    let layer = || ThrottleLayer::new(rule.clone());
+    let users = || route().name("users");
+    for wrong in [
+        builder().throttle_routes(layer()).route(users()),
+        builder().route(users().throttle(layer())),
+    ] {
+        let told = mistakes(wrong);
+        assert!(
+            told.len() == 1 && told[0].contains("no route `reprots`"),
+            "{told:?}"
+        );
+    }
+    let reports = Route::get("/reports").name("reprots").to("backend");
+    let right = builder().throttle_routes(layer()).route(users());
+    assert_eq!(mistakes(right.route(reports)), Vec::<String>::new());
+}
+
+#[test]
+fn what_gateways_have_for_all_routes_may_leave_some_out() {
+    use tower_gateway::throttle::WithoutKey;
+    let by = |key, without| ThrottleLayer::new(Rule::new(of(1)).by(key).without_key(without));
+    for key in [Key::subject(), Key::param("name")] {
+        for (without, on_all) in [
+            (WithoutKey::Refuse, 1),
+            (WithoutKey::Pass, 0),
+            (WithoutKey::Share, 0),
+        ] {
+            let layer = by(key.clone(), without);
+            let all = builder().throttle_routes(layer.clone()).route(route());
+            assert_eq!(mistakes(all).len(), on_all, "{key:?} {without:?}");
+            // For one route it was meant.
+            let one = builder().route(route().throttle(layer));
+            assert_eq!(mistakes(one).len(), 1, "{key:?} {without:?}");
+        }
+    }
 }

@@ -21,6 +21,8 @@ struct Fickle {
     store: LocalStore,
     is_away: Arc<AtomicBool>,
     is_wrong: Arc<AtomicBool>,
+    /// For charges alone.
+    charges_nothing: Arc<AtomicBool>,
 }
 
 impl RateLimiter for Fickle {
@@ -35,6 +37,10 @@ impl RateLimiter for Fickle {
     }
 
     async fn charge(&self, asks: &[Ask<'_>]) -> Result<(), BoxError> {
+        if self.charges_nothing.load(Relaxed) {
+            tokio::task::yield_now().await;
+            return Err("it is away".into());
+        }
         RateLimiter::charge(&self.store, asks).await
     }
 }
@@ -150,5 +156,49 @@ async fn each_rule_is_charged_for_itself() {
         assert_eq!(statuses, expected, "{is_away}");
         let violations: Vec<_> = handle.violations().collect();
         assert_eq!(violations, [("wide", 0), ("narrow", beyond)]);
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_charged_is_told_and_known_meanwhile() {
+    let fickle = Fickle::default();
+    fickle.charges_nothing.store(true, Relaxed);
+    let rule = Rule::new(of(8)).cost(0).charge(|_| 5);
+    let throttle = ThrottleLayer::new(rule).limiter(fickle.clone());
+    let handle = throttle.handle();
+    let route = Route::new("/{*rest}").to("backend");
+    let gateway = gateway().await.throttle(throttle).route(route);
+    let gateway = serve(gateway.build().unwrap()).await;
+    assert_eq!(statuses(gateway, "192.0.2.1", 1).await, [200]);
+    let counted = async {
+        while handle.failures() < 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let second = std::time::Duration::from_secs(1);
+    tokio::time::timeout(second, counted).await.unwrap();
+    assert!(handle.is_failing());
+    fickle.is_away.store(true, Relaxed);
+    assert_eq!(statuses(gateway, "192.0.2.1", 1).await, [429]);
+}
+
+#[tokio::test]
+async fn what_is_never_allowed_is_not_allowed_meanwhile() {
+    let fickle = Fickle::default();
+    let rule = Rule::new(of(4)).cost_by(|head| match head.uri.path() {
+        "/all" => 4,
+        _ => 5,
+    });
+    let throttle = ThrottleLayer::new(rule).limiter(fickle.clone());
+    let route = Route::new("/{*rest}").to("backend");
+    let gateway = gateway().await.throttle(throttle).route(route);
+    let gateway = serve(gateway.build().unwrap()).await;
+    for is_away in [false, true] {
+        fickle.is_away.store(is_away, Relaxed);
+        let answer = get(gateway, "/", "192.0.2.1", &[]).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (429, vec![]));
+        // All that there is, is all that there is of a share.
+        let all = async || get(gateway, "/all", "192.0.2.1", &[]).await.status;
+        assert_eq!([all().await, all().await], [200, 429]);
     }
 }

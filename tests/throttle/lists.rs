@@ -36,3 +36,19 @@ async fn lists_hold_at_once_when_they_are_changed() {
     assert!(blocked.set(["192.0.2.2", "nobody"]).is_err());
     assert_eq!(statuses(gateway, "192.0.2.1", 1).await, [403]);
 }
+
+#[tokio::test]
+async fn with_a_block_list_it_has_to_be_known_who_asks() {
+    use tower_gateway::throttle::{Policy, Rule};
+    let blocked = AddressList::new([""; 0]);
+    let everybody = Rule::shared(Policy::per_hour(1).burst(9));
+    let throttle = ThrottleLayer::new(everybody).block(blocked.clone());
+    let handle = throttle.handle();
+    // Nobody has said where axum puts the peer's address.
+    let server = crate::alone::axum(throttle).await;
+    let status = async || crate::world::ask(server, "/", &[]).await.status;
+    assert_eq!(status().await, 200, "nobody is blocked");
+    blocked.set(["203.0.113.7"]).unwrap();
+    assert_eq!(status().await, 403, "it may be from there");
+    assert_eq!((handle.blocked(), handle.without_key()), (0, 1));
+}

@@ -25,5 +25,6 @@ mod routes;
 mod support;
 #[cfg(feature = "tracing")]
 mod telling;
+mod tricks;
 mod waiting;
 mod world;

@@ -44,13 +44,8 @@ pub(super) type Field = (HeaderName, HeaderValue);
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Whether a field may be there more than once.
-pub(super) fn is_list(name: &HeaderName) -> bool {
-    *name == RATE_LIMIT || *name == RATE_LIMIT_POLICY
-}
-
 /// The older fields; the last one in seconds from now.
-const OLDER: [HeaderName; 3] = [
+pub(super) const OLDER: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-limit"),
     HeaderName::from_static("x-ratelimit-remaining"),
     HeaderName::from_static("x-ratelimit-reset"),

@@ -4,7 +4,7 @@
 //! ends, and parts one behind the other are read in one way only.
 //!
 //! ```text
-//! 03  08 x-tenant  05 acme 00      a header with one value: lengths of values are one more than they are, and 0 ends the list
+//! 03  08 x-tenant  04 acme         a header and its value
 //! 01  20  c0 00 02 07              192.0.2.7/32: as many bytes as the prefix has
 //! ```
 
@@ -48,24 +48,6 @@ pub(super) fn one(out: &mut KeyBytes, kind: Kind, value: &[u8]) {
 pub(super) fn two(out: &mut KeyBytes, kind: Kind, name: &[u8], value: &[u8]) {
     one(out, kind, name);
     text(out, value);
-}
-
-/// A part of a name and values. Whether one of them is not empty.
-pub(super) fn many<'a>(
-    out: &mut KeyBytes,
-    kind: Kind,
-    name: &[u8],
-    values: impl Iterator<Item = &'a [u8]>,
-) -> bool {
-    one(out, kind, name);
-    let mut is_there = false;
-    for value in values {
-        number(out, value.len() + 1);
-        out.extend_from_slice(value);
-        is_there |= !value.is_empty();
-    }
-    out.push(0);
-    is_there
 }
 
 /// The network of an address. A prefix that is too long is the longest one.

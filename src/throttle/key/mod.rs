@@ -21,7 +21,7 @@ use crate::error::BoxError;
 /// | key | a request has none if |
 /// |---|---|
 /// | [`client_ip`](Self::client_ip), [`client_network`](Self::client_network) | the client's address is not known |
-/// | [`header`](Self::header), [`cookie`](Self::cookie), [`param`](Self::param) | it is not there, or empty |
+/// | [`header`](Self::header), [`cookie`](Self::cookie), [`param`](Self::param) | it is not there, or empty, or there with several values |
 /// | [`subject`](Self::subject), [`claim`](Self::claim), [`api_key`](Self::api_key) | nobody has found out who sends it, or it is not said of them |
 /// | [`route`](Self::route), [`host`](Self::host) | no route has taken it, it names no host |
 /// | [`method`](Self::method), [`constant`](Self::constant) | – |
@@ -81,12 +81,12 @@ impl Key {
         })
     }
 
-    /// A header field. All of its values count, in their order.
+    /// A header field. If it is there several times with different values, the request has none: which one a backend takes is not known.
     pub fn header(name: HeaderName) -> Self {
         Self::one(Part::Header(name))
     }
 
-    /// A cookie. If it is there several times all of its values count, in their order.
+    /// A cookie. If it is there several times with different values, the request has none: which one a backend takes is not known.
     pub fn cookie(name: impl Into<Arc<str>>) -> Self {
         Self::one(Part::Cookie(name.into()))
     }
@@ -123,7 +123,7 @@ impl Key {
         Self::one(Part::Host)
     }
 
-    /// The method.
+    /// The method. A client may make some up, so it is no limit by itself on a route that takes all of them.
     pub fn method() -> Self {
         Self::one(Part::Method)
     }

@@ -52,12 +52,12 @@ impl Part {
             }
             Self::Header(name) => {
                 let values = head.headers.get_all(name).iter();
-                let values = values.map(|value| value.as_bytes());
-                bytes::many(out, Kind::Header, name.as_str().as_bytes(), values).then_some(())
+                let value = only(values.map(|value| value.as_bytes()));
+                value.map(|value| bytes::two(out, Kind::Header, name.as_str().as_bytes(), value))
             }
             Self::Cookie(name) => {
-                let values = cookies(&head.headers, name);
-                bytes::many(out, Kind::Cookie, name.as_bytes(), values).then_some(())
+                let value = only(cookies(&head.headers, name));
+                value.map(|value| bytes::two(out, Kind::Cookie, name.as_bytes(), value))
             }
             Self::Subject => identity(head).and_then(|identity| subject(identity, out)),
             Self::Claim(path) => identity(head).and_then(|identity| claim(identity, path, out)),
@@ -138,6 +138,13 @@ impl fmt::Display for Part {
             Self::Extractor(_) => f.write_str("extractor"),
         }
     }
+}
+
+/// The value, if all are the same, and it is not empty. Which one of several a backend takes is not known: if each of them made another key, a client
+/// would have a new share for each that it adds.
+fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
+    let first = values.next().filter(|first| !first.is_empty())?;
+    values.all(|value| value == first).then_some(first)
 }
 
 fn context(head: &Parts) -> Option<&RequestContext> {

@@ -55,6 +55,11 @@ pub struct Log {
 
 impl Log {
     pub fn start() -> Self {
+        // Somebody who wants everything is always there: what nobody wanted, when a thread without a log came by first, is not asked about again.
+        static GLOBAL: std::sync::Once = std::sync::Once::new();
+        GLOBAL.call_once(|| {
+            let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+        });
         let kept = Arc::<Mutex<Kept>>::default();
         let subscriber = tracing_subscriber::registry().with(Keep(kept.clone()));
         Self {

@@ -91,8 +91,9 @@ impl Facts {
     fn model(&self, kinds: &[(u8, usize)]) -> Option<Vec<String>> {
         let part = |&(kind, name): &(u8, usize)| {
             let many = |values: &[String]| {
-                let is_there = values.iter().any(|value| !value.is_empty());
-                is_there.then(|| format!("{kind} {name} {values:?}"))
+                let first = values.first().filter(|first| !first.is_empty())?;
+                let is_one = values.iter().all(|value| value == first);
+                is_one.then(|| format!("{kind} {name} {first}"))
             };
             match kind {
                 0 => many(&self.headers[name]),
@@ -148,7 +149,6 @@ enum Given {
     Network(IpAddr, u8),
     One(Vec<u8>),
     Two(Vec<u8>, Vec<u8>),
-    Many(Vec<u8>, Vec<Vec<u8>>),
 }
 
 fn given() -> impl Strategy<Value = Given> {
@@ -166,7 +166,6 @@ fn given() -> impl Strategy<Value = Given> {
         }),
         text().prop_map(Given::One),
         (text(), text()).prop_map(|(name, value)| Given::Two(name, value)),
-        (text(), vec(text(), 0..4)).prop_map(|(name, values)| Given::Many(name, values)),
     ]
 }
 
@@ -187,10 +186,6 @@ fn write(given: &Given, noise: u128, out: &mut KeyBytes) {
         }
         Given::One(value) => bytes::one(out, Kind::Function, value),
         Given::Two(name, value) => bytes::two(out, Kind::Param, name, value),
-        Given::Many(name, values) => {
-            let is_there = bytes::many(out, Kind::Header, name, values.iter().map(Vec::as_slice));
-            assert_eq!(is_there, values.iter().any(|value| !value.is_empty()));
-        }
     }
 }
 
@@ -231,14 +226,6 @@ fn read_back(mut rest: &[u8]) -> Option<Vec<Given>> {
                     _ => IpAddr::V6(bits.into()),
                 };
                 Given::Network(address, prefix)
-            }
-            3 => {
-                let name = text(&mut rest)?;
-                let mut values = Vec::new();
-                while let Some(length) = number(&mut rest)?.checked_sub(1) {
-                    values.push(take(&mut rest, length)?.to_vec());
-                }
-                Given::Many(name, values)
             }
             14 => Given::Two(text(&mut rest)?, text(&mut rest)?),
             16 => Given::One(text(&mut rest)?),
