@@ -127,18 +127,19 @@ impl<const WORDS: usize> Table<WORDS> {
         };
         loop {
             let mut vacant = None;
-            for slot in self.slots(page, spot) {
-                let place = slot.place();
-                let tag = place.tag();
-                if tag == spot.tag {
-                    return Search::Known(place);
-                }
-                if vacant.is_none() && place.look().is_some_and(&is_idle) {
-                    vacant = Some(place);
-                }
-                if tag == 0 {
+            let lines = page.lines.get();
+            let mut looked = search(&page.first, spot.tag, &mut vacant, &is_idle);
+            let mut at = spot.line;
+            for _ in 0..self.lines.min(WINDOW) {
+                let Some(line) = lines.and_then(|lines| lines.0.get(at)) else {
                     break;
-                }
+                };
+                let Looked::Further = looked else { break };
+                looked = search(line, spot.tag, &mut vacant, &is_idle);
+                at = self.after(at);
+            }
+            if let Looked::Found(slot) = looked {
+                return Search::Known(slot.place());
             }
             match vacant.map(|place| (place, place.take())) {
                 Some((place, Some(state))) if is_idle(state) => {
@@ -153,23 +154,6 @@ impl<const WORDS: usize> Table<WORDS> {
                 None => return Search::Full,
             }
         }
-    }
-
-    /// Those that a key may have, in the order in which it takes one.
-    fn slots<'a>(
-        &self,
-        page: &'a Page<WORDS>,
-        spot: Spot,
-    ) -> impl Iterator<Item = &'a Slot<WORDS>> {
-        let all = page.lines.get();
-        let lines = (0..self.lines.min(WINDOW)).scan(spot.line, |at, _| {
-            let this = *at;
-            *at = self.after(this);
-            Some(this)
-        });
-        let lines = lines.map_while(move |at| all?.0.get(at));
-        let lines = lines.flat_map(move |line| in_order(line, spot.tag));
-        in_order(&page.first, spot.tag).chain(lines)
     }
 
     #[inline]
@@ -223,12 +207,23 @@ fn own<const COUNT: usize>(tag: u64) -> usize {
     (((tag & 0xffff) * COUNT as u64) >> 16) as usize
 }
 
-/// The slots, the key's own one first.
-fn in_order<const WORDS: usize, const COUNT: usize>(
-    slots: &[Slot<WORDS>; COUNT],
+/// The same, and the first slot that the key can have if there was none yet, its own one first.
+#[inline]
+fn search<'a, const WORDS: usize, const COUNT: usize>(
+    slots: &'a [Slot<WORDS>; COUNT],
     tag: u64,
-) -> impl Iterator<Item = &Slot<WORDS>> {
-    slots.get(own::<COUNT>(tag)).into_iter().chain(slots)
+    vacant: &mut Option<Place<'a>>,
+    is_idle: &impl Fn(Words) -> bool,
+) -> Looked<'a, WORDS> {
+    let can_be_had = |slot: &Slot<WORDS>| slot.place().look().is_some_and(is_idle);
+    // In a flood there is none: that is found out without a branch for each.
+    let any = |any, slot| any | can_be_had(slot);
+    if vacant.is_none() && slots.iter().fold(false, any) {
+        let own = slots.get(own::<COUNT>(tag));
+        let slot = own.into_iter().chain(slots).find(|slot| can_be_had(slot));
+        *vacant = slot.map(Slot::place);
+    }
+    look(slots, tag)
 }
 
 impl<const WORDS: usize> Lines<WORDS> {
