@@ -153,3 +153,7 @@ struct Resilience;
 #[cfg(all(doctest, feature = "auth"))]
 #[doc = include_str!("../docs/authentication.md")]
 struct Authentication;
+
+#[cfg(all(doctest, feature = "auth", feature = "redis"))]
+#[doc = include_str!("../docs/throttling.md")]
+struct Throttling;

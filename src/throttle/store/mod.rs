@@ -30,18 +30,18 @@ use crate::{clock, error::BoxError};
 ///
 /// # When there are too many keys
 ///
-/// Each policy has [`max_keys`](Self::max_keys) places, split evenly over shards. A key takes one when it spends something,
-/// and gives it back when all has come back to it: each new key looks at some places of its shard, and frees those. When a shard is
-/// full, those who have a place keep it with all that is known of them, and whoever is new spends from **one bucket of the shard, together with all others who are new**:
-/// it has the limit of one client. So a flood of made-up keys can neither push out a client nor pass unlimited: it passes as much as one client for each
-/// shard, of which there are 1 for each 4,096 places (and up to 64 with fewer places). Chance fills shards unevenly: the first are full at about 95 % of a million.
+/// Each policy has [`max_keys`](Self::max_keys) places, in pages of a thousand. A key takes one in its page when it spends something, and keeps it; when all has come back to
+/// it, the next new key may have the place. When there is none left for a new key, those who are known keep theirs with all that is known of them, and
+/// whoever is new spends from **one bucket together with all others who are new**: it has the limit of one client. So a flood of made-up keys can neither push
+/// out a client nor pass unlimited: it passes as much as one client for each 4,096 places or so, where there are many, and for each page, where there are few. Chance fills pages unevenly, so the first are full before all places are in use.
 ///
 /// # Exactness
 ///
-/// A check locks the shard of its key, several at once lock all of theirs, always in the same order. So the answers are those of one
-/// check after the other: there is no span in which more is let through than the policy allows, and nothing is refused that was there.
+/// Whoever is new, and several limits at once, are decided under a lock of their pages, always taken in the same order. A known key of a rate needs none:
+/// its state is one number, that changes only if it is still the one that was looked at. So the answers are those of one check after the other: there is no
+/// span in which more is let through than the policy allows, and nothing is refused that was there.
 ///
-/// Nothing is allocated by a check, but to make room for new keys, and for more than eight at once. Nothing runs in the background.
+/// Nothing is allocated by a check, but for a page's first keys, and for more than four policies at once. Nothing runs in the background, and nothing is moved.
 #[derive(Clone)]
 pub struct LocalStore {
     limiters: Arc<[OnceLock<Limiter>]>,
@@ -81,8 +81,8 @@ impl LocalStore {
         }
     }
 
-    /// How many keys have a place, for each policy: 1 to 2^30, and what is beyond counts as the nearest of these. Default: 1,000,000, which take about 25 MB for a rate and
-    /// 37 MB for a window when all are in use. Forgets what was spent.
+    /// How many keys have a place, for each policy: 1 to 2^30, and what is beyond counts as the nearest of these. Default: 1,500,000, which take 24 MB for a rate and
+    /// 36 MB for a window when all pages are in use, as they are with some thousand keys. Fewer than 3 count as 3. Forgets what was spent.
     pub fn max_keys(self, max_keys: usize) -> Self {
         Self {
             max_keys: max_keys.clamp(FEWEST_SLOTS, MOST_KEYS),

@@ -57,6 +57,9 @@ pub(super) fn check_all(store: &LocalStore, asks: &[Ask<'_>], now: u64) -> Decis
             }
         }
     }
+    if is_allowed && held.iter().filter(|held| held.is_new()).count() > 1 {
+        held.iter_mut().for_each(Held::keep);
+    }
     // Steps that share what is held share a lock.
     let mut lock_of: Few<usize> = SmallVec::from_elem(0, held.len());
     for step in &steps {

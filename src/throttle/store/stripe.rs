@@ -31,6 +31,7 @@ pub(super) struct Held<'a> {
     before: Words,
     after: Words,
     now: u64,
+    keeps: bool,
 }
 
 enum Bucket<'a> {
@@ -83,7 +84,10 @@ impl<'a> Locked<'a> {
         match held.bucket {
             Bucket::Known(place) => place.put(held.after),
             Bucket::Overflow => self.stripe.overflow = held.after,
-            Bucket::Vacant(place, _) if self.limiter.is_idle(held.after, held.now) => {
+            Bucket::Vacant(place, _)
+                if self.limiter.is_idle(held.after, held.now)
+                    && !(held.keeps && place.tag() == 0) =>
+            {
                 place.put(held.before);
             }
             Bucket::Vacant(place, tag) => {
@@ -114,7 +118,18 @@ impl<'a> Held<'a> {
             before,
             after,
             now,
+            keeps: false,
         }
+    }
+
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self.bucket, Bucket::Vacant(..))
+    }
+
+    /// Even if it has spent nothing, it is given the place that nobody had: another key may have gone past it, and would not be found behind an
+    /// empty one.
+    pub(super) fn keep(&mut self) {
+        self.keeps = true;
     }
 
     pub(super) fn is_overflow(&self) -> bool {

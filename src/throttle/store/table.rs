@@ -134,7 +134,15 @@ impl<const WORDS: usize> Table<WORDS> {
                 let Some(line) = lines.and_then(|lines| lines.0.get(at)) else {
                     break;
                 };
-                let Looked::Further = looked else { break };
+                // An empty slot may be held for another key that is asked of at the same time: then this one goes further.
+                let is_further = match looked {
+                    Looked::Further => true,
+                    Looked::End => vacant.is_none(),
+                    Looked::Found(_) => false,
+                };
+                if !is_further {
+                    break;
+                }
                 looked = search(line, spot.tag, &mut vacant, &is_idle);
                 at = self.after(at);
             }
