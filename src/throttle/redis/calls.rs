@@ -1,6 +1,6 @@
 //! What is asked of Redis for a request, and for a charge.
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 
 use super::{
     RedisLimiter,
@@ -121,11 +121,12 @@ impl RedisLimiter {
                 .collect();
             async move {
                 add(&self.counters.asked, 1);
-                script::ask(&self.redis, Action::Charge, &part).await
+                let charged = script::ask(&self.redis, Action::Charge, &part).await;
+                charged.map(drop).inspect_err(|e| self.counters.failed(e))
             }
         });
-        let charged = try_join_all(each).await;
-        charged.map(drop).inspect_err(|e| self.counters.failed(e))
+        // One that fails does not keep the others from their nodes.
+        join_all(each).await.into_iter().collect()
     }
 
     /// Those that one call can ask for, by their places.

@@ -39,8 +39,8 @@ struct Taking<'a> {
 /// What can be said here.
 enum Here {
     Decided(Decisions),
-    /// The places of what Redis has to be asked for; the others are spent.
-    Open(SmallVec<[usize; INLINE]>),
+    /// What was spent here, each in its place; Redis has to be asked for the others.
+    Open(SmallVec<[Option<Decision>; INLINE]>),
 }
 
 impl Table {
@@ -58,30 +58,34 @@ impl Table {
     /// Spends what is here; `is_hasty`, only if all of it is.
     fn here(&self, asks: &[Ask<'_>], taking: &mut Taking<'_>, is_hasty: bool) -> Here {
         let now = self.now();
-        let mut open = SmallVec::new();
-        let mut decisions = Decisions::default();
+        let mut said = SmallVec::new();
         for (index, ask) in asks.iter().enumerate() {
             let tag = self.tag(ask);
             match self.leases.spend(tag, ask.cost, now) {
                 Word::Spent(decision) => {
                     taking.spent.push((tag, ask.cost));
-                    decisions.0.push(decision);
+                    said.push(Some(decision));
                 }
-                Word::Refused(_) => {
+                Word::Refused(decision) => {
                     taking.undo();
-                    return Here::Decided(asks.iter().map(|ask| self.peek(ask, now)).collect());
+                    // What has refused may be forgotten by now, and nothing is spent: it has to stay refused.
+                    let decide = |(other, ask)| match other == index {
+                        true => decision,
+                        false => self.peek(ask, now),
+                    };
+                    return Here::Decided(asks.iter().enumerate().map(decide).collect());
                 }
-                Word::Unknown => open.push(index),
+                Word::Unknown => said.push(None),
             }
         }
-        if open.is_empty() {
+        if said.iter().all(Option::is_some) {
             taking.spent.clear();
-            return Here::Decided(decisions);
+            return Here::Decided(said.into_iter().flatten().collect());
         }
         if is_hasty {
             taking.undo();
         }
-        Here::Open(open)
+        Here::Open(said)
     }
 
     fn peek(&self, ask: &Ask<'_>, now: u64) -> Decision {
@@ -117,14 +121,15 @@ impl RedisLimiter {
         asks: &[Ask<'_>],
     ) -> Result<Decisions, BoxError> {
         let mut taking = table.taking();
-        let open = match table.here(asks, &mut taking, false) {
+        let said = match table.here(asks, &mut taking, false) {
             Here::Decided(decisions) => {
                 add(&self.counters.leased, 1);
                 return Ok(decisions);
             }
-            Here::Open(open) => open,
+            Here::Open(said) => said,
         };
-        let asked: SmallVec<[_; INLINE]> = open.iter().map(|index| asks[*index]).collect();
+        let open = asks.iter().zip(&said).filter(|(_, said)| said.is_none());
+        let asked: SmallVec<[_; INLINE]> = open.map(|(ask, _)| *ask).collect();
         let Some(mut questions) = self.questions(&asked) else {
             return Ok(calls::never(asks));
         };
@@ -165,11 +170,13 @@ impl RedisLimiter {
             taking.spent.clear();
         }
         drop(taking);
-        let decide = |(index, ask)| match open.contains(&index) {
-            true => decided.next().copied(),
-            false => Some(table.peek(ask, now)),
+        let decide = |(ask, said)| match said {
+            None => decided.next().copied(),
+            // Others may have been refused meanwhile: what was spent stays allowed.
+            Some(decision) if is_allowed => Some(decision),
+            Some(_) => Some(table.peek(ask, now)),
         };
-        Ok(asks.iter().enumerate().filter_map(decide).collect())
+        Ok(asks.iter().zip(said).filter_map(decide).collect())
     }
 }
 

@@ -149,6 +149,31 @@ async fn a_node_that_is_gone_takes_its_keys_alone() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_gone_keeps_no_charge_from_the_others() {
+    let mut cluster = Cluster::start().await;
+    let redis = patient(Redis::cluster(cluster.nodes.iter().map(Server::url)));
+    let redis = redis.reconnect_delay(LONG, LONG);
+    let limiter = RedisLimiter::new(redis).timeout(LONG).spread_keys();
+    let policy = quota(100);
+    let keys: Vec<_> = (0..60).map(|number| number.to_string()).collect();
+    for key in &keys {
+        assert!(passes(&limiter, &[ask(&policy, key)]).await);
+    }
+    cluster.nodes[1].stop();
+    let (mut gone, mut there) = (None, None);
+    for key in &keys {
+        match limiter.acquire(&[ask(&policy, key)]).await {
+            Ok(_) => there = Some(ask(&policy, key)),
+            Err(_) => gone = Some(ask(&policy, key)),
+        }
+    }
+    let (gone, there) = (gone.unwrap(), there.unwrap());
+    assert!(limiter.charge(&[gone, there]).await.is_err());
+    let decisions = decide(&limiter, &[there]).await;
+    assert_eq!(decisions.as_slice()[0].remaining(), 100 - 2 - 1 - 1);
+}
+
+#[tokio::test]
 async fn what_is_no_cluster_is_told() {
     let server = Server::start();
     let redis = patient(Redis::cluster([server.url()])).reconnect_delay(LONG, LONG);

@@ -216,3 +216,34 @@ async fn a_failed_call_gives_back_what_was_spent_here() {
     }
     assert!(calm.acquire_now(&asks[..1]).is_some(), "it is still there");
 }
+
+#[tokio::test]
+async fn what_was_spent_here_stays_allowed_when_others_are_refused_meanwhile() {
+    let server = Server::start();
+    let (gateway, direct) = (
+        limiter(server.url()).lease(BATCH).lease_time(LONG),
+        limiter(server.url()),
+    );
+    let (here, there) = (quota(100).named("here"), quota(100).named("there"));
+    let (mut two, other) = (ask(&here, "k"), ask(&there, "k"));
+    // The fourth takes two more: six are gone, and two of them are held.
+    for _ in 0..4 {
+        assert!(passes(&gateway, &[two]).await);
+    }
+    let mut rest = two;
+    (two.cost, rest.cost) = (2, 94);
+    assert!(passes(&direct, &[rest]).await);
+    server.say("CLIENT PAUSE 300 ALL").await;
+    let late = async {
+        tokio::task::yield_now().await;
+        gateway.acquire(&[two]).await.unwrap()
+    };
+    // Both are answered at once, and who asked later looks first.
+    let both = [two, other];
+    let (refused, decisions) = futures_util::future::join(late, gateway.acquire(&both)).await;
+    assert!(!refused.is_allowed());
+    assert!(
+        decisions.as_ref().unwrap().is_allowed(),
+        "both were spent: {decisions:?}"
+    );
+}
