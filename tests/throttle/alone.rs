@@ -134,3 +134,16 @@ async fn what_is_not_ready_is_not_kept_by_who_is_refused() {
     let ready = tokio::time::timeout(std::time::Duration::from_secs(5), inner.ready());
     assert!(ready.await.is_ok(), "nobody has the permit");
 }
+
+#[tokio::test]
+async fn an_answer_that_is_no_success_is_told_and_charged_too() {
+    let rule = Rule::new(of(3)).by(Key::constant("all")).charge(|_| 2);
+    let server = axum(ThrottleLayer::new(rule)).await;
+    let answer = ask(server, "/nowhere", &[]).await;
+    assert_eq!(answer.status, 404);
+    assert!(
+        answer.header("ratelimit")[0].contains(";r=2;"),
+        "{answer:?}"
+    );
+    assert_eq!(ask(server, "/nowhere", &[]).await.status, 429);
+}

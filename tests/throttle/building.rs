@@ -61,6 +61,14 @@ fn a_wrong_setting_is_named_with_what_is_allowed() {
             "cost 3 is more than there ever is, 2",
         ),
         (
+            ThrottleLayer::new(Rule::new(of(2)).cost_on("/users/{id}", 3)),
+            "cost 3 on route `/users/{id}` is more than there ever is, 2",
+        ),
+        (
+            ThrottleLayer::new(of(1)).on_failure(OnFailure::Local { gateways: 1_001 }),
+            "1001 gateways are not from 1 to 1000",
+        ),
+        (
             ThrottleLayer::new(of(2)).rule(of(3)),
             "\"default\" is there twice",
         ),
@@ -221,5 +229,18 @@ fn what_gateways_have_for_all_routes_may_leave_some_out() {
             let one = builder().route(route().throttle(layer));
             assert_eq!(mistakes(one).len(), 1, "{key:?} {without:?}");
         }
+    }
+}
+
+#[test]
+fn what_is_allowed_at_most_is_no_mistake() {
+    for rule in [
+        Rule::new(of(2)).cost(2).cost_on("/users/{id}", 2),
+        // The closure has the last word.
+        Rule::new(of(2)).cost(3).cost_by(|_| 1),
+    ] {
+        let layer = ThrottleLayer::new(rule).on_failure(OnFailure::Local { gateways: 1_000 });
+        let right = builder().route(route().throttle(layer));
+        assert_eq!(mistakes(right), Vec::<String>::new());
     }
 }

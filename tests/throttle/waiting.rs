@@ -97,3 +97,13 @@ async fn keys_plans_and_limiters_are_waited_for() {
     assert_eq!(*slow.charged.lock().unwrap(), 4);
     assert_eq!((handle.allowed(), handle.refused()), (4, 6));
 }
+
+#[tokio::test]
+async fn a_request_that_waited_is_the_one_that_came() {
+    let throttle = ThrottleLayer::new(of(9)).limiter(Slow::default());
+    let route = Route::new("/{*rest}").to("backend");
+    let gateway = gateway().await.throttle(throttle).route(route);
+    let gateway = serve(gateway.build().unwrap()).await;
+    let answer = get(gateway, "/", "192.0.2.1", &[("x-costs", "7")]).await;
+    assert_eq!(answer.header("x-cost"), ["7"], "the backend has its fields");
+}
