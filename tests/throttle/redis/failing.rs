@@ -19,7 +19,7 @@ use super::{
     quota,
     server::{Server, until},
 };
-use crate::support::refusing;
+use crate::support::{raw_backend, refusing};
 
 /// What a slow machine adds.
 const LITTLE: Duration = Duration::from_secs(2);
@@ -206,4 +206,51 @@ async fn an_answer_that_is_an_error_is_one() {
         limiter.acquire(&[ask(&policy, "k")]).await.is_ok()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_replica_that_is_out_of_step_is_left() {
+    let server = Server::start();
+    let redis = patient(Redis::new(server.url())).reconnect_delay(LONG, LONG);
+    let limiter = RedisLimiter::new(redis.clone()).timeout(LONG);
+    let policy = quota(9);
+    assert!(passes(&limiter, &[ask(&policy, "k")]).await);
+    let (_socket, nobody) = refusing();
+    let port = nobody.port();
+    server.say("CONFIG SET replica-serve-stale-data no").await;
+    server.say(&format!("REPLICAOF 127.0.0.1 {port}")).await;
+    let error = limiter.acquire(&[ask(&policy, "k")]).await.unwrap_err();
+    assert!(error.to_string().contains("MASTER is down"), "{error}");
+    let status = &redis.status()[0].status;
+    assert!(matches!(status, RedisStatus::Down { .. }), "{status:?}");
+}
+
+/// Before version 7, what a script is refused is an error of the script.
+#[tokio::test]
+async fn a_replica_is_left_whatever_its_version() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let address = raw_backend(|_, mut client| async move {
+        let mut asked = [0; 65_536];
+        while let Ok(count @ 1..) = client.read(&mut asked).await {
+            let asked = String::from_utf8_lossy(&asked[..count]).into_owned();
+            let said = match asked.contains("PING") {
+                true => "+PONG\r\n",
+                false => {
+                    "-ERR Error running script (call to f_0): @user_script:200: @user_script: 200: \
+                     -READONLY You can't write against a read only replica.\r\n"
+                }
+            };
+            if client.write_all(said.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await;
+    let redis = patient(Redis::new(format!("redis://{address}"))).reconnect_delay(LONG, LONG);
+    let limiter = RedisLimiter::new(redis.clone()).timeout(LONG);
+    let (error, _) = fails(&limiter).await;
+    assert!(error.to_string().contains("read only"), "{error}");
+    let status = &redis.status()[0].status;
+    assert!(matches!(status, RedisStatus::Down { .. }), "{status:?}");
 }
