@@ -1,6 +1,6 @@
 //! What is asked of Redis for a request, and for a charge.
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 
 use super::{
     RedisLimiter,
@@ -74,9 +74,10 @@ impl RedisLimiter {
             outcome.is_ok_and(|spent| spent.decisions.is_allowed())
         };
         let is_all = outcomes.iter().all(is_spent);
+        let has_failed = outcomes.iter().any(Result::is_err);
         let mut merged = Spent::of(questions.len());
         let mut failure = None;
-        for ((group, part), outcome) in groups.iter().zip(parts).zip(outcomes) {
+        for ((group, mut part), outcome) in groups.iter().zip(parts).zip(outcomes) {
             let spent = match outcome {
                 Ok(spent) => spent,
                 Err(error) => {
@@ -95,6 +96,12 @@ impl RedisLimiter {
                 merged.taken[*index] = spent.taken[number];
             }
             if is_returned {
+                if has_failed {
+                    // Nobody learns what was taken beside it.
+                    for (asked, taken) in part.iter_mut().zip(&spent.taken) {
+                        asked.cost = asked.cost.saturating_add(*taken);
+                    }
+                }
                 self.give_back(part, spent.places);
             }
         }
@@ -124,8 +131,13 @@ impl RedisLimiter {
                 script::ask(&self.redis, Action::Charge, &part).await
             }
         });
-        let charged = try_join_all(each).await;
-        charged.map(drop).inspect_err(|e| self.counters.failed(e))
+        // The first that fails ends none of the others.
+        let charged = join_all(each).await.into_iter();
+        let failed = charged.filter_map(|charged| {
+            let failed = charged.err();
+            failed.inspect(|error| self.counters.failed(error))
+        });
+        failed.last().map_or(Ok(()), Err)
     }
 
     /// Those that one call can ask for, by their places.

@@ -120,6 +120,9 @@ impl Answer {
                 }
             }
         }
+        for (index, taken) in self.taken.iter().enumerate() {
+            states[firsts[index]] = check(index, &states, *taken).1;
+        }
         let place = |(index, asked): (usize, &Question)| {
             let after = states[firsts[index]];
             asked.limit.place(found(index), after, self.micros)
