@@ -192,7 +192,12 @@ impl FromRedisValue for Answer {
             is_done: bool::from_redis_value(next())?,
             micros: u64::from_redis_value(next())?,
             found: (0..count)
-                .map(|_| FromRedisValue::from_redis_value(next()))
+                .map(|_| match next() {
+                    Value::Nil => Ok(None),
+                    // It may not be of ours, and is no text then.
+                    found => Vec::<u8>::from_redis_value(found)
+                        .map(|found| Some(String::from_utf8_lossy(&found).into_owned())),
+                })
                 .collect::<Result<_, _>>()?,
             taken: (0..count)
                 .map(|_| FromRedisValue::from_redis_value(next()))
