@@ -83,7 +83,7 @@ impl Shared {
             }
             Err(error) => {
                 self.answered(&link);
-                if is_read_only(&error) {
+                if is_of_replica(&error) {
                     self.leave(&link, clock::now());
                 }
                 Err(Failure::Said(error))
@@ -117,7 +117,12 @@ impl From<Failure> for RedisError {
     }
 }
 
-/// A server that was the primary is a replica now, and its name may lead to the new one.
-fn is_read_only(error: &::redis::RedisError) -> bool {
-    error.code() == Some("READONLY")
+/// A server that was the primary is a replica now, and its name may lead to the new one. Before version 7 a script's error has the code in its text.
+fn is_of_replica(error: &::redis::RedisError) -> bool {
+    let has = |code: &str| {
+        let is_in_text = |text: &str| text.contains(&format!("-{code} "));
+        error.code() == Some(code)
+            || error.code() == Some("ERR") && error.detail().is_some_and(is_in_text)
+    };
+    has("READONLY") || has("MASTERDOWN")
 }

@@ -151,7 +151,6 @@ impl Shared {
 
     /// The connection, or the attempt at one to wait for.
     fn take_turn(self: &Arc<Self>, now: Instant) -> Result<Way, RedisError> {
-        self.ready()?;
         let mut state = self.state();
         if let Some(link) = self.open.swap(None) {
             if link.is_alive() {
@@ -209,7 +208,14 @@ impl Shared {
         let _ = tell.send(Some(outcome));
     }
 
-    async fn open(&self) -> Result<Link, RedisError> {
+    async fn open(self: &Arc<Self>) -> Result<Link, RedisError> {
+        if self.ready.get().is_none() {
+            // It may read what the system trusts, which takes longer than a call may.
+            let shared = self.clone();
+            let read = tokio::task::spawn_blocking(move || shared.ready().map(drop));
+            read.await
+                .map_err(|error| RedisError::unavailable(error.to_string()))??;
+        }
         let ready = self.ready()?;
         Link::open(
             &ready.target,

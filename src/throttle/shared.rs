@@ -45,6 +45,7 @@ pub(super) struct Shared {
     pub(super) counts: Counts,
     /// The limiter could not tell when it was asked last.
     pub(super) is_failing: AtomicBool,
+    failing: log::Failing,
 }
 
 #[derive(Default)]
@@ -135,6 +136,7 @@ impl Shared {
                 ..Counts::default()
             },
             is_failing: AtomicBool::new(false),
+            failing: log::Failing::default(),
             settings,
             policies,
             fields,
@@ -373,12 +375,10 @@ impl Shared {
 
     fn now_failing(&self, error: Option<&BoxError>) {
         let is_failing = error.is_some();
-        // Once when it begins, and once when it is over.
-        if self.is_failing.load(Relaxed) != is_failing
-            && self.is_failing.swap(is_failing, Relaxed) != is_failing
-        {
-            log::failing(error);
+        if self.is_failing.load(Relaxed) != is_failing {
+            self.is_failing.store(is_failing, Relaxed);
         }
+        self.failing.tell(error);
     }
 }
 

@@ -74,9 +74,10 @@ impl RedisLimiter {
             outcome.is_ok_and(|spent| spent.decisions.is_allowed())
         };
         let is_all = outcomes.iter().all(is_spent);
+        let has_failed = outcomes.iter().any(Result::is_err);
         let mut merged = Spent::of(questions.len());
         let mut failure = None;
-        for ((group, part), outcome) in groups.iter().zip(parts).zip(outcomes) {
+        for ((group, mut part), outcome) in groups.iter().zip(parts).zip(outcomes) {
             let spent = match outcome {
                 Ok(spent) => spent,
                 Err(error) => {
@@ -95,6 +96,12 @@ impl RedisLimiter {
                 merged.taken[*index] = spent.taken[number];
             }
             if is_returned {
+                if has_failed {
+                    // Nobody learns what was taken beside it.
+                    for (asked, taken) in part.iter_mut().zip(&spent.taken) {
+                        asked.cost = asked.cost.saturating_add(*taken);
+                    }
+                }
                 self.give_back(part, spent.places);
             }
         }

@@ -50,7 +50,9 @@ use crate::{clock, error::BoxError, redis::Redis};
 /// [`LocalStore`](super::LocalStore) does in nanoseconds. Some rates of more than a million a second have a burst that can not be counted so: they
 /// are among the mistakes. Debts are counted up to 71 years, and are due before the year 2255. A policy that is wrong allows nothing.
 ///
-/// When Redis loses its data, or fails over to a replica that has not heard of the last writes, what they spent can be spent again.
+/// When Redis loses its data, or fails over to a replica that has not heard of the last writes, what they spent can be spent again. So can what it evicts
+/// when memory is short: with the `maxmemory-policy` `noeviction` calls fail instead, as if Redis were away. When its clock is set back, what was
+/// spent before stays spent for so much longer.
 ///
 /// # What is kept
 ///
@@ -59,7 +61,8 @@ use crate::{clock, error::BoxError, redis::Redis};
 ///
 /// In a cluster all of it is in one slot, so on one node, because a request may ask for any keys together. See [`spread_keys`](Self::spread_keys).
 ///
-/// A user of Redis with few rights needs `PING`, `EVAL`, `EVALSHA`, `GET`, `SET`, `DEL` and `TIME`, and in a cluster `CLUSTER SLOTS` and `ASKING`.
+/// A user of Redis with few rights needs `PING`, `EVAL`, `EVALSHA`, `GET`, `SET`, `DEL` and `TIME`, in a database that is not 0 `SELECT`, and in a cluster
+/// `CLUSTER SLOTS` and `ASKING`.
 ///
 /// | setting | default |
 /// |---|---|

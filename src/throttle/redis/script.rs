@@ -120,6 +120,9 @@ impl Answer {
                 }
             }
         }
+        for (index, taken) in self.taken.iter().enumerate() {
+            states[firsts[index]] = check(index, &states, *taken).1;
+        }
         let place = |(index, asked): (usize, &Question)| {
             let after = states[firsts[index]];
             asked.limit.place(found(index), after, self.micros)
@@ -189,7 +192,12 @@ impl FromRedisValue for Answer {
             is_done: bool::from_redis_value(next())?,
             micros: u64::from_redis_value(next())?,
             found: (0..count)
-                .map(|_| FromRedisValue::from_redis_value(next()))
+                .map(|_| match next() {
+                    Value::Nil => Ok(None),
+                    // It may not be of ours, and is no text then.
+                    found => Vec::<u8>::from_redis_value(found)
+                        .map(|found| Some(String::from_utf8_lossy(&found).into_owned())),
+                })
                 .collect::<Result<_, _>>()?,
             taken: (0..count)
                 .map(|_| FromRedisValue::from_redis_value(next()))

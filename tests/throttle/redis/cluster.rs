@@ -2,7 +2,7 @@
 
 use tower_gateway::{
     redis::{Redis, RedisError, RedisStatus},
-    throttle::{RateLimiter, RedisLimiter},
+    throttle::{Ask, RateLimiter, RedisLimiter},
 };
 
 use super::{
@@ -148,29 +148,59 @@ async fn a_node_that_is_gone_takes_its_keys_alone() {
     assert_eq!(up(), 2);
 }
 
+/// Two keys of the policy, of which the first is on this node and the second is not.
+async fn apart(cluster: &Cluster, node: usize, limiter: &RedisLimiter) -> (String, String) {
+    let (mut here, mut there) = (None, None);
+    let probe = quota(1).named("probe");
+    for number in 0.. {
+        let key = number.to_string();
+        let before = cluster.nodes[node].number("DBSIZE").await;
+        assert!(passes(limiter, &[ask(&probe, &key)]).await);
+        match cluster.nodes[node].number("DBSIZE").await > before {
+            true => here = here.or(Some(key)),
+            false => there = there.or(Some(key)),
+        }
+        if here.is_some() && there.is_some() {
+            break;
+        }
+    }
+    (here.unwrap(), there.unwrap())
+}
+
 #[tokio::test]
 async fn a_node_that_is_gone_keeps_no_charge_from_the_others() {
     let mut cluster = Cluster::start().await;
-    let redis = patient(Redis::cluster(cluster.nodes.iter().map(Server::url)));
-    let redis = redis.reconnect_delay(LONG, LONG);
-    let limiter = RedisLimiter::new(redis).timeout(LONG).spread_keys();
-    let policy = quota(100);
-    let keys: Vec<_> = (0..60).map(|number| number.to_string()).collect();
-    for key in &keys {
-        assert!(passes(&limiter, &[ask(&policy, key)]).await);
-    }
+    let limiter = limiter(&cluster.nodes[0]).spread_keys();
+    let (gone, there) = apart(&cluster, 1, &limiter).await;
     cluster.nodes[1].stop();
-    let (mut gone, mut there) = (None, None);
-    for key in &keys {
-        match limiter.acquire(&[ask(&policy, key)]).await {
-            Ok(_) => there = Some(ask(&policy, key)),
-            Err(_) => gone = Some(ask(&policy, key)),
-        }
+    let policy = quota(100);
+    let (gone, there) = (ask(&policy, &gone), ask(&policy, &there));
+    assert!(limiter.acquire(&[gone]).await.is_err());
+    for _ in 0..10 {
+        assert!(limiter.charge(&[gone, there]).await.is_err());
     }
-    let (gone, there) = (gone.unwrap(), there.unwrap());
-    assert!(limiter.charge(&[gone, there]).await.is_err());
     let decisions = decide(&limiter, &[there]).await;
-    assert_eq!(decisions.as_slice()[0].remaining(), 100 - 2 - 1 - 1);
+    assert_eq!(decisions.as_slice()[0].remaining(), 89);
+}
+
+#[tokio::test]
+async fn a_node_that_is_gone_drains_no_lease_of_the_others() {
+    let mut cluster = Cluster::start().await;
+    let direct = limiter(&cluster.nodes[0]).spread_keys();
+    let leasing = direct.clone().lease(100).lease_time(LONG);
+    let (gone, there) = apart(&cluster, 1, &direct).await;
+    let policy = quota(10_000);
+    let (gone, there) = (ask(&policy, &gone), ask(&policy, &there));
+    assert!(passes(&leasing, &[gone, there]).await);
+    cluster.nodes[1].stop();
+    for _ in 0..20 {
+        assert!(leasing.acquire(&[gone, there]).await.is_err());
+    }
+    until("all is there again", async || {
+        let decisions = decide(&direct, &[Ask { cost: 0, ..there }]).await;
+        decisions.as_slice()[0].remaining() == 9_999
+    })
+    .await;
 }
 
 #[tokio::test]

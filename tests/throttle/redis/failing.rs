@@ -10,16 +10,16 @@ use std::{
 
 use tower_gateway::{
     redis::{Redis, RedisError, RedisStatus},
-    throttle::{RateLimiter, RedisLimiter},
+    throttle::{Policy, RateLimiter, RedisLimiter},
 };
 
 use super::{
-    LONG, ask, is_connected, passes, patient,
+    LONG, YEAR, ask, is_connected, passes, patient,
     proxy::Proxy,
     quota,
     server::{Server, until},
 };
-use crate::support::refusing;
+use crate::support::{raw_backend, refusing};
 
 /// What a slow machine adds.
 const LITTLE: Duration = Duration::from_secs(2);
@@ -206,4 +206,116 @@ async fn an_answer_that_is_an_error_is_one() {
         limiter.acquire(&[ask(&policy, "k")]).await.is_ok()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_replica_that_is_out_of_step_is_left() {
+    let server = Server::start();
+    let redis = patient(Redis::new(server.url())).reconnect_delay(LONG, LONG);
+    let limiter = RedisLimiter::new(redis.clone()).timeout(LONG);
+    let policy = quota(9);
+    assert!(passes(&limiter, &[ask(&policy, "k")]).await);
+    let (_socket, nobody) = refusing();
+    let port = nobody.port();
+    server.say("CONFIG SET replica-serve-stale-data no").await;
+    server.say(&format!("REPLICAOF 127.0.0.1 {port}")).await;
+    let error = limiter.acquire(&[ask(&policy, "k")]).await.unwrap_err();
+    assert!(error.to_string().contains("MASTER is down"), "{error}");
+    let status = &redis.status()[0].status;
+    assert!(matches!(status, RedisStatus::Down { .. }), "{status:?}");
+}
+
+/// Before version 7, what a script is refused is an error of the script.
+#[tokio::test]
+async fn a_replica_is_left_whatever_its_version() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let address = raw_backend(|_, mut client| async move {
+        let mut asked = [0; 65_536];
+        while let Ok(count @ 1..) = client.read(&mut asked).await {
+            let asked = String::from_utf8_lossy(&asked[..count]).into_owned();
+            let said = match asked.contains("PING") {
+                true => "+PONG\r\n",
+                false => {
+                    "-ERR Error running script (call to f_0): @user_script:200: @user_script: 200: \
+                     -READONLY You can't write against a read only replica.\r\n"
+                }
+            };
+            if client.write_all(said.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await;
+    let redis = patient(Redis::new(format!("redis://{address}"))).reconnect_delay(LONG, LONG);
+    let limiter = RedisLimiter::new(redis.clone()).timeout(LONG);
+    let (error, _) = fails(&limiter).await;
+    assert!(error.to_string().contains("read only"), "{error}");
+    let status = &redis.status()[0].status;
+    assert!(matches!(status, RedisStatus::Down { .. }), "{status:?}");
+}
+
+#[tokio::test]
+async fn what_is_not_of_ours_is_an_error_at_most() {
+    let server = Server::start();
+    let limiter = RedisLimiter::new(patient(Redis::new(server.url()))).timeout(LONG);
+    let numbers = [
+        "18446744073709551615",
+        "99999999999999999999999999",
+        "1e400",
+        "nan",
+        "-1",
+    ];
+    let mut poisons: Vec<_> = ["", "/", "5/", "/5", "5 -3", "\\xff", "1099511627775 1"]
+        .map(ToOwned::to_owned)
+        .into();
+    for number in numbers {
+        poisons.extend([
+            number.to_owned(),
+            format!("1/{number}"),
+            format!("9007199254740991/{number}"),
+            format!("1 {number} {number}"),
+            format!("1099511627775 {number}"),
+        ]);
+    }
+    for policy in [
+        quota(9),
+        Policy::rate(7, Duration::from_nanos(10_000_001)),
+        Policy::sliding_window(9, Duration::from_secs(1)),
+        Policy::sliding_window((1 << 44) - 2, YEAR),
+    ] {
+        let asks = [ask(&policy, "k")];
+        assert!(passes(&limiter, &asks).await);
+        let key = server.say("RANDOMKEY").await;
+        for poison in &poisons {
+            server.say(&format!("DEL {key}")).await;
+            let said = server.say(&format!("SET {key} \"{poison}\"")).await;
+            assert_eq!(said, "+OK");
+            for _ in 0..2 {
+                if let Err(error) = limiter.acquire(&asks).await {
+                    let error = error.downcast_ref::<RedisError>().unwrap();
+                    assert!(matches!(error, RedisError::Answer(_)), "{poison}: {error}");
+                }
+                let _ = limiter.charge(&asks).await;
+            }
+        }
+        server.say("FLUSHALL").await;
+    }
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn what_the_system_trusts_is_not_read_in_a_call() {
+    let (_socket, nobody) = refusing();
+    let redis = Redis::new(format!("rediss://{nobody}"));
+    let limiter = RedisLimiter::new(redis);
+    let policy = quota(1);
+    let asks = [ask(&policy, "k")];
+    let mut asking = std::pin::pin!(limiter.acquire(&asks));
+    let begun = Instant::now();
+    assert!(futures_util::poll!(&mut asking).is_pending());
+    tokio::task::yield_now().await;
+    let time = begun.elapsed();
+    assert!(time < Duration::from_millis(20), "{time:?}");
+    assert!(asking.await.is_err());
 }

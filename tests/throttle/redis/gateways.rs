@@ -86,3 +86,25 @@ async fn a_redis_that_is_away_from_the_beginning_keeps_no_gateway_from_it() {
     assert_eq!(all, [200, 200, 200, 200, 200, 200, 429]);
     assert!(handle.is_failing());
 }
+
+#[tokio::test]
+async fn a_key_that_fails_fills_no_log() {
+    let server = Server::start();
+    let log = crate::logging::Log::start();
+    let redis = patient(Redis::new(server.url()));
+    let limiter = RedisLimiter::new(redis).timeout(super::LONG);
+    let (gateway, _) = with(limiter, OnFailure::Open).await;
+    assert_eq!(statuses(gateway, "192.0.2.1", 1).await, [200]);
+    let key = server.say("RANDOMKEY").await;
+    server.say(&format!("DEL {key}")).await;
+    server.say(&format!("LPUSH {key} x")).await;
+    for _ in 0..50 {
+        statuses(gateway, "192.0.2.1", 1).await;
+        statuses(gateway, "192.0.2.2", 1).await;
+    }
+    let mentions = |what: &str| log.kept().all.matches(what).count();
+    // A slow machine takes longer than it may be silent.
+    let times = mentions("the limiter fails");
+    assert!((1..10).contains(&times), "{times}");
+    assert_eq!(mentions("the limiter is back"), times);
+}

@@ -94,6 +94,26 @@ async fn wrong_passwords_let_nobody_in_and_are_not_told() {
     assert!(is_connected(&redis));
 }
 
+/// As the docs have them.
+#[tokio::test]
+async fn few_rights_are_enough() {
+    let server = Server::start();
+    let rights = "+ping +eval +evalsha +get +set +del +time";
+    let keys = "~tower-gateway:*";
+    let said = server
+        .say(&format!("ACL SETUSER few on >word {keys} {rights}"))
+        .await;
+    assert_eq!(said, "+OK");
+    let limiter = limiter(format!("redis://few:word@127.0.0.1:{}", server.port));
+    let policy = quota(1);
+    assert!(passes(&limiter, &[ask(&policy, "k")]).await);
+    assert!(!passes(&limiter, &[ask(&policy, "k")]).await);
+    let other = || super::limiter(format!("redis://few:word@127.0.0.1:{}/1", server.port));
+    assert!(other().acquire(&[ask(&policy, "k")]).await.is_err());
+    server.say("ACL SETUSER few +select").await;
+    assert!(passes(&other(), &[ask(&policy, "k")]).await);
+}
+
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn it_is_reached_over_tls() {
