@@ -67,7 +67,7 @@ impl Problem {
 
     /// A member of its own, for programs (RFC 9457, section 3.2), in place of one of this name. Left out are a name that is empty, or that of a
     /// member which all problems have (`type`, `title`, `status`, `detail`, `instance`), and a value that has no JSON. Default: none.
-    pub fn with_member(
+    pub(crate) fn with_member(
         mut self,
         name: impl Into<Cow<'static, str>>,
         value: impl Serialize,

@@ -1,10 +1,14 @@
 //! One limit of a layer: how much, of whom, and for what.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use http::{request::Parts, response};
 
-use super::{key::Key, plans::Plans, policy::Policy};
+use super::{
+    key::{Key, KeyBytes, Now},
+    plans::Plans,
+    policy::Policy,
+};
 
 /// One limit of a [`ThrottleLayer`](super::ThrottleLayer): a [`Policy`], by what requests are counted, and what each costs.
 ///
@@ -152,6 +156,24 @@ impl Rule {
             },
             charge: None,
             is_shared: false,
+        }
+    }
+
+    /// The key of a request, if that can be said without waiting.
+    pub(super) fn read(&self, head: &Parts, client: Option<IpAddr>) -> Option<Option<KeyBytes>> {
+        let mut key = KeyBytes::new();
+        match self.key.read(head, client, &mut key) {
+            Now::Found => Some(Some(key)),
+            Now::Missing => Some(None),
+            Now::Later => None,
+        }
+    }
+
+    /// Which of its policies concerns a request, likewise.
+    pub(super) fn plan(&self, head: &Parts) -> Option<usize> {
+        match &self.policies {
+            Policies::One(_) => Some(0),
+            Policies::Plans(plans) => plans.choose(head),
         }
     }
 

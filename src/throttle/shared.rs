@@ -19,7 +19,7 @@ use super::{
     decision::Decision,
     failure::Substitute,
     headers::{Field, PolicyField},
-    key::{KeyBytes, Now},
+    key::KeyBytes,
     layer::Settings,
     limiter::{Ask, Decisions, INLINE, Waiting},
     log,
@@ -160,18 +160,8 @@ impl Shared {
         }
         let mut asked = Asked::new();
         for (at, rule) in self.settings.rules.iter().enumerate() {
-            let mut key = KeyBytes::new();
-            let key = match rule.key.read(head, client, &mut key) {
-                Now::Found => Some(key),
-                Now::Missing => None,
-                Now::Later => return Begin::Wait(None),
-            };
-            let plan = match &rule.policies {
-                Policies::One(_) => 0,
-                Policies::Plans(plans) => match plans.choose(head) {
-                    Some(plan) => plan,
-                    None => return Begin::Wait(None),
-                },
+            let (Some(key), Some(plan)) = (rule.read(head, client), rule.plan(head)) else {
+                return Begin::Wait(None);
             };
             match self.ask(at, rule, key, plan, head) {
                 Ok(one) => asked.extend(one),
@@ -216,19 +206,18 @@ impl Shared {
         let client = client_ip(&head.extensions, self.settings.peer.as_deref());
         let mut asked = Asked::new();
         for (at, rule) in self.settings.rules.iter().enumerate() {
-            let mut key = KeyBytes::new();
-            let key = match rule.key.read(head, client, &mut key) {
-                Now::Found => Some(key),
-                Now::Missing => None,
-                Now::Later => {
+            let key = match rule.read(head, client) {
+                Some(key) => key,
+                None => {
                     let (back, key) = rule.key.wait(take(head), client).await;
                     *head = back;
                     key.map_err(unavailable)?
                 }
             };
-            let plan = match &rule.policies {
-                Policies::One(_) => 0,
-                Policies::Plans(plans) => {
+            let plan = match (rule.plan(head), &rule.policies) {
+                (Some(plan), _) => plan,
+                (None, Policies::One(_)) => 0,
+                (None, Policies::Plans(plans)) => {
                     let (back, plan) = plans.look_up(take(head)).await;
                     *head = back;
                     plan.map_err(unavailable)?

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use proptest::prelude::*;
 
-use super::start;
+use super::{check, start};
 use crate::throttle::{Ask, LocalStore, Policy};
 
 #[test]
@@ -72,6 +72,33 @@ fn what_is_asked_twice_has_to_be_there_twice() {
             .is_allowed()
     );
     assert!(!store.check(&Ask { cost: 1, ..ask }, now).is_allowed());
+}
+
+/// Whatever is in the pages, and whichever slots the two have: what is spent beside somebody who only looks is found again.
+#[test]
+fn who_goes_past_a_place_that_is_given_back_is_found() {
+    let policy = Policy::rate(9, Duration::from_secs(86_400 * 365));
+    let ask = |key: &'static [u8], cost| Ask {
+        policy: &policy,
+        key,
+        cost,
+    };
+    for places in [3, 7, 11, 19] {
+        for others in (0..places - 1).flat_map(|others| [others; 60]) {
+            // Each store has another hash.
+            let store = LocalStore::new().max_keys(places);
+            let now = start(&store);
+            for other in 0..others as u8 {
+                check(&store, &policy, [other], now);
+            }
+            let both = [ask(b"looks", 0), ask(b"spends", 4)];
+            assert!(store.check_all(&both, now).is_allowed());
+            assert_eq!(store.figures().overflows, 0, "there is room for all");
+            let left = store.peek(&ask(b"spends", 0), now).remaining();
+            assert_eq!(left, 5, "{others} others in {places} places");
+            assert_eq!(store.peek(&ask(b"looks", 0), now).remaining(), 9);
+        }
+    }
 }
 
 proptest! {
