@@ -108,18 +108,19 @@ impl<const WORDS: usize> Table<WORDS> {
     /// The slot of a key, if it is in so many lines. Without its stripe's lock it may be another key's a moment later.
     #[inline]
     pub(super) fn find(&self, spot: Spot, lines: usize) -> Option<&Slot<WORDS>> {
+        let page = self.pages.get(spot.page)?;
+        match look(&page.first, spot.tag) {
+            Looked::Found(slot) => return Some(slot),
+            Looked::End => return None,
+            Looked::Further => {}
+        }
+        // Where there are many, most of them are there.
         if let Some(many) = self.bulk.get(spot.page)?.get()
             && let Looked::Found(slot) = many.look(spot, self.many, lines)
         {
             return Some(slot);
         }
-        let page = self.pages.get(spot.page)?;
-        if let Some(few) = page.few.get()
-            && let Looked::Found(slot) = few.look(spot, self.few, lines)
-        {
-            return Some(slot);
-        }
-        match look(&page.first, spot.tag) {
+        match page.few.get()?.look(spot, self.few, lines) {
             Looked::Found(slot) => Some(slot),
             Looked::End | Looked::Further => None,
         }
