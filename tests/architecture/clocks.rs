@@ -58,7 +58,6 @@ const CORES: &[&str] = &[
     "throttle::gcra",
     "throttle::policy",
     "throttle::store::limiter",
-    "throttle::store::limiter",
     "throttle::store::stripe",
     "throttle::store::table",
     "throttle::window",
