@@ -130,10 +130,12 @@ impl Limiter {
     pub(super) fn search(&self, spot: Spot, now: u64) -> Search<'_> {
         // As copies they need not be read again for each slot.
         match &self.keys {
-            &Keys::Rate(gcra, ref table) => {
+            Keys::Rate(gcra, table) => {
+                let gcra = *gcra;
                 table.search(spot, move |[state, _]| gcra.is_idle(state, now))
             }
-            &Keys::Window(window, ref table) => {
+            Keys::Window(window, table) => {
+                let window = *window;
                 table.search(spot, move |state| window.is_idle(state, now))
             }
         }
