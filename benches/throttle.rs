@@ -149,13 +149,18 @@ fn both(times: u64, count: u64, seed: u64, check: impl Fn(u64) + Sync) -> Durati
     })
 }
 
-/// Both in turn, in slices so short that other programs disturb few of them: the median of the ratios of neighbours, and its quartiles.
+/// Both in turn: the median of the ratios of neighbours, and its quartiles. A slice is so short that other programs disturb few of them, and so long that what the
+/// other one has pushed out of the processor's cache is back after a small part of it.
 fn pairs(_: &mut Criterion) {
     let Some(is_bench) = is_wanted("throttle/pairs") else {
         return;
     };
-    let (slices, times) = if is_bench { (400, 20_000) } else { (3, 100) };
     for count in [1_000, 1_000_000] {
+        let (slices, times) = match (is_bench, count) {
+            (false, _) => (3, 100),
+            (true, 1_000) => (400, 20_000),
+            (true, _) => (40, 2_000_000),
+        };
         let ours = Ours::new(count);
         let given = governor(count, FakeRelativeClock::default());
         let mut keys = Keys::new(count, 1);
@@ -173,7 +178,7 @@ fn pairs(_: &mut Criterion) {
             ]
         });
         // Long enough for both threads to run, whoever else does.
-        let (slices, times) = (slices.div_ceil(10), times * 20);
+        let (slices, times) = (slices.min(40), times.max(400_000.min(times * 20)));
         report(count, "two threads", slices, times, || {
             seed += 4;
             [

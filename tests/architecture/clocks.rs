@@ -65,6 +65,7 @@ const CORES: &[&str] = &[
     "throttle::redis::limit",
     "throttle::redis::rate",
     "throttle::store::limiter",
+    "throttle::store::stripe",
     "throttle::store::table",
     "throttle::window",
     "upstream::balance",

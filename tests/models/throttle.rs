@@ -31,7 +31,8 @@ mod store {
             atomic::{AtomicU64, Ordering},
         };
 
-        pub(super) const LINES: usize = 1;
+        pub(super) const FEW: usize = 1;
+        pub(super) const MANY: usize = 1;
 
         pub(super) fn unpoisoned<T>(locked: std::sync::LockResult<T>) -> T {
             locked.unwrap()

@@ -66,7 +66,12 @@ impl Limiter {
     fn spend_locked(&self, hash: u64, cost: u64, now: u64) -> Decision {
         let spot = self.spot(hash);
         let mut locked = self.lock(self.stripe(spot));
-        let mut held = locked.hold(spot, now);
+        // Of a rate it has been looked for.
+        let known = match &self.keys {
+            Keys::Rate(..) => None,
+            Keys::Window(..) => locked.hold_known(spot, now),
+        };
+        let mut held = known.unwrap_or_else(|| locked.hold(spot, now));
         locked.count(&held);
         let decision = held.spend(self, cost);
         locked.release(held);
@@ -123,9 +128,16 @@ impl Limiter {
 
     /// The place of a key, or one that it may have: nobody's, or that of somebody to whom all has come back.
     pub(super) fn search(&self, spot: Spot, now: u64) -> Search<'_> {
+        // As copies they need not be read again for each slot.
         match &self.keys {
-            Keys::Rate(gcra, table) => table.search(spot, |[state, _]| gcra.is_idle(state, now)),
-            Keys::Window(window, table) => table.search(spot, |state| window.is_idle(state, now)),
+            Keys::Rate(gcra, table) => {
+                let gcra = *gcra;
+                table.search(spot, move |[state, _]| gcra.is_idle(state, now))
+            }
+            Keys::Window(window, table) => {
+                let window = *window;
+                table.search(spot, move |state| window.is_idle(state, now))
+            }
         }
     }
 

@@ -33,10 +33,10 @@ pub(super) fn check_all(store: &LocalStore, asks: &[Ask<'_>], now: u64) -> Decis
     let mut held = hold(&mut steps, &mut locks, now);
     let mut is_allowed = steps.len() == asks.len();
     for step in &steps {
-        let Some(held) = step.held.and_then(|at| held.get_mut(at)) else {
+        let Some((lock, held)) = step.held.and_then(|at| held.get_mut(at)) else {
             continue;
         };
-        locks[step.lock].count(held);
+        locks[*lock].count(held);
         let cost = asks[step.ask].cost;
         let decision = if is_allowed {
             held.spend(step.limiter, cost)
@@ -47,27 +47,20 @@ pub(super) fn check_all(store: &LocalStore, asks: &[Ask<'_>], now: u64) -> Decis
         decisions.0[step.ask] = decision;
     }
     if !is_allowed {
-        held.iter_mut().for_each(Held::undo);
+        held.iter_mut().for_each(|(_, held)| held.undo());
         for step in &steps {
             let decision = &mut decisions.0[step.ask];
             if let Some(at) = step.held
                 && decision.is_allowed()
             {
-                *decision = held[at].peek(step.limiter, 0);
+                *decision = held[at].1.peek(step.limiter, 0);
             }
         }
     }
-    if is_allowed && held.iter().filter(|held| held.is_new()).count() > 1 {
-        held.iter_mut().for_each(Held::keep);
+    if is_allowed && held.iter().filter(|(_, held)| held.is_new()).count() > 1 {
+        held.iter_mut().for_each(|(_, held)| held.keep());
     }
-    // Steps that share what is held share a lock.
-    let mut lock_of: Few<usize> = SmallVec::from_elem(0, held.len());
-    for step in &steps {
-        if let Some(at) = step.held {
-            lock_of[at] = step.lock;
-        }
-    }
-    for (held, lock) in held.into_iter().zip(lock_of) {
+    for (lock, held) in held {
         locks[lock].release(held);
     }
     decisions
@@ -107,9 +100,9 @@ fn lock<'a>(steps: &mut [Step<'a>]) -> Few<Locked<'a>> {
     locks
 }
 
-/// First those who have a place, so that it is not given to somebody who is new.
-fn hold<'a>(steps: &mut [Step<'a>], locks: &mut [Locked<'a>], now: u64) -> Few<Held<'a>> {
-    let mut all: Few<Held<'a>> = Few::new();
+/// All states, each with the number of its lock. First those who have a place, so that it is not given to somebody who is new.
+fn hold<'a>(steps: &mut [Step<'a>], locks: &mut [Locked<'a>], now: u64) -> Few<(usize, Held<'a>)> {
+    let mut all = Few::new();
     for is_new in [false, true] {
         let mut last: Option<(usize, u64, Option<usize>)> = None;
         let mut overflow: Option<(usize, usize)> = None;
@@ -133,7 +126,7 @@ fn hold<'a>(steps: &mut [Step<'a>], locks: &mut [Locked<'a>], now: u64) -> Few<H
                     if held.is_overflow() {
                         overflow = Some((lock, all.len()));
                     }
-                    all.push(held);
+                    all.push((lock, held));
                     Some(all.len() - 1)
                 }
             };

@@ -3,7 +3,7 @@
 use super::{
     limiter::Limiter,
     sync::MutexGuard,
-    table::{NEAR, Place, Search, Spot, WINDOW, Words},
+    table::{Place, Search, Spot, WINDOW, Words},
 };
 use crate::throttle::decision::Decision;
 
@@ -57,11 +57,7 @@ impl<'a> Locked<'a> {
         // A thread that was late must not find a key with all that it had not yet when it lost its place.
         let then = now.max(self.stripe.forgotten);
         let limiter: &'a Limiter = self.limiter;
-        let found = match limiter.find(spot, NEAR) {
-            Some(place) => Search::Known(place),
-            None => limiter.search(spot, then),
-        };
-        match found {
+        match limiter.search(spot, then) {
             Search::Known(place) => match place.take() {
                 Some(state) => Held::new(Bucket::Known(place), state, now),
                 None => Held::new(Bucket::Overflow, self.stripe.overflow, now),

@@ -6,8 +6,9 @@ pub(super) use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Lines of a page.
-pub(super) const LINES: usize = 255;
+/// Lines of a page: what it grows to first, and then. With its first slots these are 1,023 slots.
+pub(super) const FEW: usize = 4;
+pub(super) const MANY: usize = 251;
 
 /// What is in a lock, whoever may have panicked with it: nothing here does.
 pub(super) fn unpoisoned<T>(locked: LockResult<T>) -> T {

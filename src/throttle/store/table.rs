@@ -2,26 +2,29 @@
 
 use std::sync::OnceLock;
 
-use super::sync::{AtomicU64, LINES, Ordering};
+use super::sync::{AtomicU64, FEW, MANY, Ordering};
 
 /// Pages for the keys of one limit, with so many words of state for each.
 pub(super) struct Table<const WORDS: usize> {
     pages: Box<[Page<WORDS>]>,
+    /// Most of each page.
+    bulk: Box<[OnceLock<Box<Lines<WORDS, MANY>>>]>,
     /// Lines of a page that are used.
-    lines: usize,
+    few: usize,
+    many: usize,
 }
 
-/// Where most keys of a page are, and some slots beside that, in one cache line for a rate: while there are few keys, they are
-/// close to each other, and what most of them need is in a core's cache.
+/// In one cache line for a rate: three slots, and where the next keys of the page are. A few thousand keys need little more than that, so they are close to each
+/// other, and tens of thousands take a thirtieth of the memory of a million.
 #[repr(align(64))]
 struct Page<const WORDS: usize> {
-    lines: OnceLock<Box<Lines<WORDS>>>,
+    few: OnceLock<Box<Lines<WORDS, FEW>>>,
     first: [Slot<WORDS>; FIRST],
 }
 
 /// Begins with a cache line, so that the four slots of a rate's line are in one.
 #[repr(align(64))]
-struct Lines<const WORDS: usize>([[Slot<WORDS>; SLOTS]; LINES]);
+struct Lines<const WORDS: usize, const COUNT: usize>([[Slot<WORDS>; SLOTS]; COUNT]);
 
 pub(super) struct Slot<const WORDS: usize> {
     /// Whose it is: 64 bits of a keyed hash. Zero: nobody's yet.
@@ -29,11 +32,11 @@ pub(super) struct Slot<const WORDS: usize> {
     pub(super) state: [AtomicU64; WORDS],
 }
 
-/// Where a key is looked for: in the first slots of a page, and some of its lines from this one on.
+/// Where a key is looked for: in the first slots of a page, and in some of its lines from this part of them on, in fractions of 2^32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Spot {
     pub(super) page: usize,
-    line: usize,
+    within: u64,
     pub(super) tag: u64,
 }
 
@@ -54,8 +57,8 @@ pub(super) const LOCKED: u64 = u64::MAX;
 const SLOTS: usize = 4;
 /// Beside the lines.
 const FIRST: usize = 3;
-const SLOTS_OF_PAGE: usize = FIRST + SLOTS * LINES;
-/// Lines that a key is looked for in.
+const SLOTS_OF_PAGE: usize = FIRST + SLOTS * (FEW + MANY);
+/// Lines that a key is looked for in, of the few and of the many.
 pub(super) const WINDOW: usize = 16;
 /// In which it is looked for first: it is seldom further away, and a flood of new keys is not looked for everywhere without a lock as well.
 pub(super) const NEAR: usize = 4;
@@ -69,18 +72,22 @@ impl<const WORDS: usize> Table<WORDS> {
     pub(super) fn new(slots: usize) -> Self {
         let pages = slots.div_ceil(SLOTS_OF_PAGE);
         let page = |_| Page {
-            lines: OnceLock::new(),
+            few: OnceLock::new(),
             first: slots_of(),
         };
+        let lines = (slots / pages).saturating_sub(FIRST) / SLOTS;
+        let few = lines.min(FEW);
         Self {
             pages: (0..pages).map(page).collect(),
-            lines: ((slots / pages).saturating_sub(FIRST) / SLOTS).min(LINES),
+            bulk: (0..pages).map(|_| OnceLock::new()).collect(),
+            few,
+            many: (lines - few).min(MANY),
         }
     }
 
     #[cfg(test)]
     pub(super) fn slots_of_page(&self) -> usize {
-        FIRST + self.lines * SLOTS
+        FIRST + (self.few + self.many) * SLOTS
     }
 
     pub(super) fn pages(&self) -> usize {
@@ -91,10 +98,9 @@ impl<const WORDS: usize> Table<WORDS> {
     #[inline]
     pub(super) fn spot(&self, hash: u64) -> Spot {
         let product = u128::from(hash) * self.pages.len() as u128;
-        let within = (product as u64) >> 32;
         Spot {
             page: (product >> 64) as usize,
-            line: ((within * self.lines as u64) >> 32) as usize,
+            within: (product as u64) >> 32,
             tag: hash.max(1),
         }
     }
@@ -103,18 +109,18 @@ impl<const WORDS: usize> Table<WORDS> {
     #[inline]
     pub(super) fn find(&self, spot: Spot, lines: usize) -> Option<&Slot<WORDS>> {
         let page = self.pages.get(spot.page)?;
-        // Slots never become empty, and a key takes the first in its order that it can have: it is in no line behind one with an empty slot.
-        if let Some(all) = page.lines.get() {
-            let mut at = spot.line;
-            for _ in 0..self.lines.min(lines) {
-                match look(all.0.get(at)?, spot.tag) {
-                    Looked::Found(slot) => return Some(slot),
-                    Looked::End => break,
-                    Looked::Further => at = self.after(at),
-                }
-            }
-        }
         match look(&page.first, spot.tag) {
+            Looked::Found(slot) => return Some(slot),
+            Looked::End => return None,
+            Looked::Further => {}
+        }
+        // Where there are many, most of them are there.
+        if let Some(many) = self.bulk.get(spot.page)?.get()
+            && let Looked::Found(slot) = many.look(spot, self.many, lines)
+        {
+            return Some(slot);
+        }
+        match page.few.get()?.look(spot, self.few, lines) {
             Looked::Found(slot) => Some(slot),
             Looked::End | Looked::Further => None,
         }
@@ -122,51 +128,39 @@ impl<const WORDS: usize> Table<WORDS> {
 
     /// The slot of a key; or the first in its order that it can have, with the state in it, which is [taken](Place::take). For who has locked the stripe.
     pub(super) fn search(&self, spot: Spot, is_idle: impl Fn(Words) -> bool) -> Search<'_> {
-        let Some(page) = self.pages.get(spot.page) else {
+        let (Some(page), Some(bulk)) = (self.pages.get(spot.page), self.bulk.get(spot.page)) else {
             return Search::Full;
         };
         loop {
             let mut vacant = None;
-            let lines = page.lines.get();
             let mut looked = search(&page.first, spot.tag, &mut vacant, &is_idle);
-            let mut at = spot.line;
-            for _ in 0..self.lines.min(WINDOW) {
-                let Some(line) = lines.and_then(|lines| lines.0.get(at)) else {
-                    break;
-                };
-                // An empty slot may be held for another key that is asked of at the same time: then this one goes further.
-                let is_further = match looked {
-                    Looked::Further => true,
-                    Looked::End => vacant.is_none(),
-                    Looked::Found(_) => false,
-                };
-                if !is_further {
-                    break;
-                }
-                looked = search(line, spot.tag, &mut vacant, &is_idle);
-                at = self.after(at);
+            if let (Looked::Further, Some(few)) = (&looked, page.few.get()) {
+                looked = few.search(spot, self.few, &mut vacant, &is_idle);
+            }
+            if let (Looked::Further, Some(many)) = (&looked, bulk.get()) {
+                looked = many.search(spot, self.many, &mut vacant, &is_idle);
             }
             if let Looked::Found(slot) = looked {
                 return Search::Known(slot.place());
             }
-            match vacant.map(|place| (place, place.take())) {
-                Some((place, Some(state))) if is_idle(state) => {
-                    return Search::Vacant(place, state);
+            let Some(place) = vacant else {
+                // More of the page is made, if there is more of it.
+                if self.few > 0 && page.few.get().is_none() {
+                    page.few.get_or_init(Lines::new);
+                } else if self.many > 0 && bulk.get().is_none() {
+                    bulk.get_or_init(Lines::new);
+                } else {
+                    return Search::Full;
                 }
+                continue;
+            };
+            match place.take() {
+                Some(state) if is_idle(state) => return Search::Vacant(place, state),
                 // It was spent from in this moment.
-                Some((place, Some(state))) => place.put(state),
-                Some((_, None)) => {}
-                None if self.lines > 0 && page.lines.get().is_none() => {
-                    page.lines.get_or_init(Lines::new);
-                }
-                None => return Search::Full,
+                Some(state) => place.put(state),
+                None => {}
             }
         }
-    }
-
-    #[inline]
-    fn after(&self, line: usize) -> usize {
-        if line + 1 == self.lines { 0 } else { line + 1 }
     }
 }
 
@@ -179,6 +173,7 @@ pub(super) enum Search<'a> {
 
 enum Looked<'a, const WORDS: usize> {
     Found(&'a Slot<WORDS>),
+    /// It has no slot: there is an empty one, which it would have. A key takes the first in its order that it can have, and slots never become empty.
     End,
     Further,
 }
@@ -231,13 +226,55 @@ fn search<'a, const WORDS: usize, const COUNT: usize>(
         let slot = own.into_iter().chain(slots).find(|slot| can_be_had(slot));
         *vacant = slot.map(Slot::place);
     }
-    look(slots, tag)
+    match look(slots, tag) {
+        // An empty slot may be held for another key that is asked of at the same time: then this one goes further.
+        Looked::End if vacant.is_none() => Looked::Further,
+        looked => looked,
+    }
 }
 
-impl<const WORDS: usize> Lines<WORDS> {
+impl<const WORDS: usize, const COUNT: usize> Lines<WORDS, COUNT> {
     #[cold]
     fn new() -> Box<Self> {
         Box::new(Self(std::array::from_fn(|_| slots_of())))
+    }
+
+    /// In so many lines of those that are used, from the key's own one on.
+    #[inline]
+    fn look(&self, spot: Spot, used: usize, lines: usize) -> Looked<'_, WORDS> {
+        self.each(spot, used, lines, |line| look(line, spot.tag))
+    }
+
+    fn search<'a>(
+        &'a self,
+        spot: Spot,
+        used: usize,
+        vacant: &mut Option<Place<'a>>,
+        is_idle: &impl Fn(Words) -> bool,
+    ) -> Looked<'a, WORDS> {
+        self.each(spot, used, WINDOW, |line| {
+            search(line, spot.tag, vacant, is_idle)
+        })
+    }
+
+    #[inline]
+    fn each<'a>(
+        &'a self,
+        spot: Spot,
+        used: usize,
+        lines: usize,
+        mut look: impl FnMut(&'a [Slot<WORDS>; SLOTS]) -> Looked<'a, WORDS>,
+    ) -> Looked<'a, WORDS> {
+        let mut at = ((spot.within * used as u64) >> 32) as usize;
+        for _ in 0..used.min(lines) {
+            match self.0.get(at).map(&mut look) {
+                Some(Looked::Further) => {}
+                Some(looked) => return looked,
+                None => break,
+            }
+            at = if at + 1 == used { 0 } else { at + 1 };
+        }
+        Looked::Further
     }
 }
 

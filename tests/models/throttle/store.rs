@@ -86,6 +86,13 @@ fn who_loses_a_place_is_not_taken_for_who_gets_it() {
                 assert!(is_allowed || cost == 3);
                 other.join().unwrap();
                 assert_eq!(left(&limiter, 7, 103), 2, "its own, and nothing else");
+                if is_allowed && cost == 3 {
+                    assert_eq!(
+                        left(&limiter, 1, late),
+                        0,
+                        "what it has spent is not forgotten"
+                    );
+                }
             });
         }
     }

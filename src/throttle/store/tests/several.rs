@@ -101,6 +101,56 @@ fn who_goes_past_a_place_that_is_given_back_is_found() {
     }
 }
 
+/// A store with three places, in which these have spent something.
+fn small<'a>(policy: &'a Policy, known: [&'a [u8]; 3]) -> (LocalStore, [Ask<'a>; 3]) {
+    let store = LocalStore::new().max_keys(3);
+    let asks = known.map(|key| Ask {
+        policy,
+        key,
+        cost: 2,
+    });
+    assert!(store.check_all(&asks, start(&store)).is_allowed());
+    assert_eq!(store.figures().keys, 3);
+    (store, asks)
+}
+
+#[test]
+fn nobody_loses_a_place_to_who_comes_together_with_them() {
+    let policy = Policy::per_second(3);
+    // Which one it would be is chance.
+    for _ in 0..20 {
+        let (store, [a, b, _]) = small(&policy, [b"a", b"b", b"c"]);
+        let later = start(&store) + Duration::from_secs(2);
+        let asks = [Ask { key: b"new", ..a }, a, b];
+        assert!(store.check_all(&asks, later).is_allowed());
+        for ask in asks {
+            assert!(!store.check(&ask, later).is_allowed());
+        }
+        let figures = store.figures();
+        let told = (figures.keys, figures.evictions, figures.overflows);
+        assert_eq!(told, (3, 1, 0), "the third one's place");
+    }
+}
+
+#[test]
+fn those_who_find_no_place_share_what_there_is_in_one_call_too() {
+    let policy = Policy::per_second(3);
+    let (store, [a, ..]) = small(&policy, [b"a", b"b", b"c"]);
+    let now = start(&store);
+    let asks = [b"d", b"e"].map(|key| Ask { key, ..a });
+    assert!(!store.check_all(&asks, now).is_allowed());
+    let look = Ask { cost: 0, ..asks[0] };
+    assert_eq!(store.peek(&look, now).remaining(), 3, "nothing is spent");
+    let [first, second] = asks;
+    assert!(
+        store
+            .check_all(&[first, Ask { cost: 1, ..second }], now)
+            .is_allowed()
+    );
+    assert_eq!(store.peek(&look, now).remaining(), 0);
+    assert_eq!(store.figures().overflows, 4);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
