@@ -38,6 +38,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("observe", 2),
     ("retry", 2),
     ("routing", 2),
+    ("cache", 2),
     ("throttle", 2),
     ("upstream", 2),
     ("gateway", 3),

@@ -1,0 +1,10 @@
+//! A shared HTTP cache (RFC 9111).
+
+mod condition;
+mod invalidation;
+mod key;
+mod range;
+mod rules;
+mod tags;
+mod validation;
+mod vary;
