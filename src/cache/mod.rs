@@ -1,6 +1,7 @@
 //! A shared HTTP cache (RFC 9111).
 
 mod condition;
+mod filling;
 mod invalidation;
 mod key;
 mod range;
