@@ -1,0 +1,258 @@
+//! What is kept of an answer.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, StatusCode};
+use http_body::{Frame, SizeHint};
+use smallvec::SmallVec;
+
+use super::rules::Terms;
+use crate::{body::Body, error::Error};
+
+/// An answer that is stored: its head, and its body.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub(super) head: Arc<StoredHead>,
+    pub(super) body: StoredBody,
+}
+
+/// The head of an answer that is stored, and what was worked out about it.
+#[derive(Clone, Debug)]
+pub struct StoredHead {
+    pub(super) status: StatusCode,
+    /// What a client gets, without what is not stored (RFC 9111, section 3.1).
+    pub(super) headers: HeaderMap,
+    /// When it was asked for and when its head came, in milliseconds since 1970.
+    pub(super) asked_at: u64,
+    pub(super) answered_at: u64,
+    /// The fields that `Vary` names, as they were in the request.
+    pub(super) selecting: Selecting,
+    pub(super) terms: Terms,
+    pub(super) tags: SmallVec<[Bytes; 2]>,
+    /// It has been purged softly, or something has changed it: it is to be validated.
+    pub(super) is_invalid: bool,
+}
+
+/// A body that is stored. Clones share it.
+#[derive(Clone)]
+pub struct StoredBody(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Whole(SmallVec<[Bytes; 1]>),
+    Later(Arc<dyn Fn() -> Body + Send + Sync>, u64),
+}
+
+/// A field that `Vary` names, and what it was; `None` if it was not there.
+pub(super) type Selecting = SmallVec<[(HeaderName, Option<Bytes>); 2]>;
+
+/// Bytes of a stored head that are in no text: the maps, pointers and numbers.
+const HEAD: usize = 300;
+/// The same for each field.
+const FIELD: usize = 110;
+
+impl Stored {
+    /// Puts together what a store has kept.
+    pub fn new(head: StoredHead, body: StoredBody) -> Self {
+        Self {
+            head: Arc::new(head),
+            body,
+        }
+    }
+
+    /// Its head.
+    pub fn head(&self) -> &StoredHead {
+        &self.head
+    }
+
+    /// Its body.
+    pub fn body(&self) -> &StoredBody {
+        &self.body
+    }
+
+    /// About how many bytes of memory it takes, if its body is in memory.
+    pub(super) fn weight(&self) -> u64 {
+        let body = match &self.body.0 {
+            Kind::Whole(chunks) => chunks.iter().map(|chunk| chunk.len() + 40).sum(),
+            Kind::Later(..) => 0,
+        };
+        (self.head.weight() + body) as u64
+    }
+}
+
+impl StoredHead {
+    /// Whether this one is chosen by every request that chooses the other one.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let is_asked = |field| other.selecting.contains(field);
+        self.selecting.iter().all(is_asked)
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_tests() -> Self {
+        Self {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            asked_at: 0,
+            answered_at: 0,
+            selecting: Selecting::new(),
+            terms: Terms::of_tests(),
+            tags: SmallVec::new(),
+            is_invalid: false,
+        }
+    }
+
+    /// The tags by which it can be purged.
+    pub fn tags(&self) -> impl Iterator<Item = &[u8]> {
+        self.tags.iter().map(Bytes::as_ref)
+    }
+
+    fn weight(&self) -> usize {
+        let fields = self.headers.iter();
+        let fields: usize = fields
+            .map(|(name, value)| name.as_str().len() + value.len() + FIELD)
+            .sum();
+        let selecting = self.selecting.iter();
+        let selecting: usize = selecting
+            .map(|(_, value)| FIELD + value.as_ref().map_or(0, Bytes::len))
+            .sum();
+        let tags: usize = self.tags.iter().map(|tag| tag.len() + FIELD).sum();
+        HEAD + fields + selecting + tags
+    }
+}
+
+impl StoredBody {
+    /// A body whose bytes are all here.
+    pub fn whole(chunks: impl IntoIterator<Item = Bytes>) -> Self {
+        Self(Kind::Whole(chunks.into_iter().collect()))
+    }
+
+    /// A body of so many bytes that is fetched when somebody wants it. If there are more or fewer, or it fails, the answer is broken off.
+    pub fn later(bytes: u64, open: impl Fn() -> Body + Send + Sync + 'static) -> Self {
+        Self(Kind::Later(Arc::new(open), bytes))
+    }
+
+    /// How many bytes it has.
+    pub fn len(&self) -> u64 {
+        match &self.0 {
+            Kind::Whole(chunks) => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
+            Kind::Later(_, bytes) => *bytes,
+        }
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of it, to be read once.
+    pub fn open(&self) -> Body {
+        match &self.0 {
+            Kind::Whole(chunks) => match &chunks[..] {
+                [] => Body::empty(),
+                [one] => Body::from(one.clone()),
+                _ => Body::boxed(Chunks::new(chunks.clone())),
+            },
+            Kind::Later(open, _) => open(),
+        }
+    }
+
+    pub(super) fn chunks(&self) -> Option<&[Bytes]> {
+        match &self.0 {
+            Kind::Whole(chunks) => Some(chunks),
+            Kind::Later(..) => None,
+        }
+    }
+}
+
+impl fmt::Debug for StoredBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredBody")
+            .field("len", &self.len())
+            .finish()
+    }
+}
+
+/// The chunks of a body, one after the other.
+pub(super) struct Chunks {
+    chunks: SmallVec<[Bytes; 1]>,
+    next: usize,
+    left: u64,
+}
+
+impl Chunks {
+    pub(super) fn new(chunks: SmallVec<[Bytes; 1]>) -> Self {
+        let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        Self {
+            chunks,
+            next: 0,
+            left,
+        }
+    }
+}
+
+impl http_body::Body for Chunks {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let at = self.next;
+        self.next += 1;
+        let chunk = self.chunks.get_mut(at).map(std::mem::take);
+        let Some(chunk) = chunk else {
+            return Poll::Ready(None);
+        };
+        self.left -= chunk.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// All answers of one key. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Variants(pub(super) Arc<[Stored]>);
+
+impl Variants {
+    /// At most so many are kept of a key: those that have come last.
+    pub const MOST: usize = 32;
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Stored> {
+        self.0.iter()
+    }
+
+    /// With one more: it takes the place of those that no request would choose any more, and of the oldest when there are too many, or they weigh too much together.
+    pub fn with(&self, stored: Stored, most_weight: u64) -> Self {
+        let mut kept: Vec<_> = self
+            .0
+            .iter()
+            .filter(|other| !stored.head.covers(&other.head))
+            .cloned()
+            .collect();
+        kept.sort_by_key(|other| std::cmp::Reverse(other.head.answered_at));
+        kept.truncate(Self::MOST - 1);
+        let mut weight = stored.weight();
+        let fit = kept.iter().take_while(|other| {
+            weight += other.weight();
+            weight <= most_weight
+        });
+        let fit = fit.count();
+        kept.truncate(fit);
+        Self(std::iter::once(stored).chain(kept).collect())
+    }
+}
