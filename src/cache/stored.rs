@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use http_body::{Frame, SizeHint};
 use smallvec::SmallVec;
 
-use super::rules::Terms;
+use super::{purge::Purge, rules::Terms};
 use crate::{body::Body, error::Error};
 
 /// An answer that is stored: its head, and its body.
@@ -254,5 +254,45 @@ impl Variants {
         let fit = fit.count();
         kept.truncate(fit);
         Self(std::iter::once(stored).chain(kept).collect())
+    }
+
+    /// With another head for the one that has the same selecting fields, unless that was stored later.
+    pub fn updated(&self, head: StoredHead) -> Self {
+        let head = Arc::new(head);
+        let updated = |stored: &Stored| {
+            let is_meant = stored.head.selecting == head.selecting
+                && stored.head.answered_at <= head.answered_at;
+            Stored {
+                head: if is_meant { &head } else { &stored.head }.clone(),
+                body: stored.body.clone(),
+            }
+        };
+        Self(self.0.iter().map(updated).collect())
+    }
+
+    /// Without those that are to be removed, or with those marked that are to be marked; and how many these are.
+    pub fn purged(&self, key: &[u8], what: &Purge) -> (Self, u64) {
+        let mut count = 0;
+        let purged = |stored: &Stored| {
+            if !what.matches(key, &stored.head) {
+                return Some(stored.clone());
+            }
+            count += 1;
+            what.is_soft().then(|| Stored {
+                head: Arc::new(StoredHead {
+                    is_invalid: true,
+                    ..StoredHead::clone(&stored.head)
+                }),
+                body: stored.body.clone(),
+            })
+        };
+        let kept = self.0.iter().filter_map(purged).collect();
+        (Self(kept), count)
+    }
+}
+
+impl FromIterator<Stored> for Variants {
+    fn from_iter<I: IntoIterator<Item = Stored>>(stored: I) -> Self {
+        Self(stored.into_iter().collect())
     }
 }
