@@ -24,7 +24,7 @@ pub struct Purge {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
     All,
-    Tag(Bytes),
+    Tag(String),
     Prefix(String),
     Key(Bytes),
 }
@@ -45,7 +45,7 @@ impl Purge {
 
     /// What the backend has given this tag, in `Cache-Tag` or `Surrogate-Key`. Case matters.
     pub fn tag(tag: impl Into<String>) -> Self {
-        Self::new(What::Tag(Bytes::from(tag.into())))
+        Self::new(What::Tag(tag.into()))
     }
 
     /// What has a path that begins so, whatever the query: `/shop` is `/shop`, `/shop/a` and `/shopping`, and `/shop/` is not the last one. The path is the one that

@@ -8,11 +8,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 use smallvec::SmallVec;
 
-use super::{purge::Purge, rules::Terms};
+use super::{purge::Purge, rules::Terms, vary::Selecting};
 use crate::{body::Body, error::Error};
 
 /// An answer that is stored: its head, and its body.
@@ -34,7 +34,7 @@ pub struct StoredHead {
     /// The fields that `Vary` names, as they were in the request.
     pub(super) selecting: Selecting,
     pub(super) terms: Terms,
-    pub(super) tags: SmallVec<[Bytes; 2]>,
+    pub(super) tags: Vec<Box<str>>,
     /// It has been purged softly, or something has changed it: it is to be validated.
     pub(super) is_invalid: bool,
 }
@@ -48,9 +48,6 @@ enum Kind {
     Whole(SmallVec<[Bytes; 1]>),
     Later(Arc<dyn Fn() -> Body + Send + Sync>, u64),
 }
-
-/// A field that `Vary` names, and what it was; `None` if it was not there.
-pub(super) type Selecting = SmallVec<[(HeaderName, Option<Bytes>); 2]>;
 
 /// Bytes of a stored head that are in no text: the maps, pointers and numbers.
 const HEAD: usize = 300;
@@ -87,10 +84,11 @@ impl Stored {
 }
 
 impl StoredHead {
-    /// Whether this one is chosen by every request that chooses the other one.
+    /// Whether no request chooses the other one any more, which came before: those without a selecting field come last.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let is_asked = |field| other.selecting.contains(field);
-        self.selecting.iter().all(is_asked)
+        self.selecting == other.selecting
+            || !self.selecting.is_empty() && self.selecting.iter().all(is_asked)
     }
 
     #[cfg(test)]
@@ -102,14 +100,14 @@ impl StoredHead {
             answered_at: 0,
             selecting: Selecting::new(),
             terms: Terms::of_tests(),
-            tags: SmallVec::new(),
+            tags: Vec::new(),
             is_invalid: false,
         }
     }
 
     /// The tags by which it can be purged.
-    pub fn tags(&self) -> impl Iterator<Item = &[u8]> {
-        self.tags.iter().map(Bytes::as_ref)
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        self.tags.iter().map(AsRef::as_ref)
     }
 
     fn weight(&self) -> usize {
@@ -119,7 +117,7 @@ impl StoredHead {
             .sum();
         let selecting = self.selecting.iter();
         let selecting: usize = selecting
-            .map(|(_, value)| FIELD + value.as_ref().map_or(0, Bytes::len))
+            .map(|(_, value)| FIELD + value.as_ref().map_or(0, Vec::len))
             .sum();
         let tags: usize = self.tags.iter().map(|tag| tag.len() + FIELD).sum();
         HEAD + fields + selecting + tags

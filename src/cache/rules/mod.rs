@@ -1,10 +1,21 @@
-//! What may be stored, for how long, and when it may be used.
+//! What may be stored, for how long, and when it may be used (RFC 9111, as a shared cache).
+//!
+//! An answer is judged once, when it comes: what was worked out stands in its [`Terms`], and a hit reads no field again.
 
-#[derive(Clone, Copy, Debug)]
-pub struct Terms;
-impl Terms {
-    #[cfg(test)]
-    pub(in crate::cache) fn of_tests() -> Self {
-        Self
-    }
-}
+mod age;
+mod asked;
+mod delta;
+mod directives;
+mod freshness;
+mod status;
+mod targeted;
+mod terms;
+#[cfg(test)]
+mod tests;
+
+pub use self::terms::Terms;
+pub(super) use self::{
+    asked::Asked,
+    status::{CacheStatus, Forwarded},
+    terms::{Exchange, NotStored, Override, Rules, Use, Verdict},
+};
