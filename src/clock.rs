@@ -22,6 +22,14 @@ pub(crate) fn wall() -> SystemTime {
         .unwrap_or(wall)
 }
 
+/// The same in milliseconds since 1970.
+pub(crate) fn wall_millis() -> u64 {
+    let since = wall().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
 /// The same in seconds since 1970.
 pub(crate) fn wall_seconds() -> u64 {
     let since = wall().duration_since(SystemTime::UNIX_EPOCH);

@@ -59,7 +59,6 @@ pub(crate) fn parse(text: &[u8], now: u64) -> Option<u64> {
 }
 
 /// Writes the one form that is to be written (IMF-fixdate). What is after the year 9999 is its last second.
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing writes a date yet"))]
 pub(crate) fn format(seconds: u64) -> String {
     let seconds = seconds.min(LAST);
     let (day, rest) = (seconds / DAY, seconds % DAY);

@@ -97,8 +97,7 @@ mod tls;
 #[cfg(feature = "auth")]
 pub mod auth;
 pub mod breaker;
-#[allow(dead_code, reason = "the layer is still to come")]
-mod cache;
+pub mod cache;
 pub mod deadline;
 mod gateway;
 pub mod load;

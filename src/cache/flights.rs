@@ -19,7 +19,10 @@ use std::{
 use tokio::sync::watch;
 
 pub(super) use self::alone::Alone;
-use super::{filling::Filling, stored::StoredHead};
+use super::{
+    filling::Filling,
+    stored::{StoredBody, StoredHead},
+};
 
 /// Those of one cache, by their keys.
 pub(super) struct Flights {
@@ -55,7 +58,16 @@ pub(super) enum Stage {
 #[derive(Clone)]
 pub(super) struct Answered {
     pub(super) head: Arc<StoredHead>,
-    pub(super) body: Filling,
+    pub(super) body: Flow,
+}
+
+/// Where its body is.
+#[derive(Clone)]
+pub(super) enum Flow {
+    /// It comes.
+    Filling(Filling),
+    /// It was stored before, and is still right.
+    Stored(StoredBody),
 }
 
 /// What a request is to do.

@@ -27,6 +27,8 @@ pub(super) enum What {
     Tag(String),
     Prefix(String),
     Key(Bytes),
+    /// What begins with the key of this URL.
+    Url(Bytes),
 }
 
 impl Purge {
@@ -57,6 +59,11 @@ impl Purge {
     /// One key and all of its variants.
     pub(super) fn key(key: &[u8]) -> Self {
         Self::new(What::Key(Bytes::copy_from_slice(key)))
+    }
+
+    /// All keys of one URL, with whatever is added to them.
+    pub(super) fn url(key: &[u8]) -> Self {
+        Self::new(What::Url(Bytes::copy_from_slice(key)))
     }
 
     /// Only what was asked for from this host: with its port, if it is not that of the scheme. Default: from any.
@@ -94,6 +101,7 @@ impl Purge {
         let is_meant = match &self.what {
             What::All | What::Tag(_) => true,
             What::Key(own) => own == key,
+            What::Url(own) => key.starts_with(own),
             What::Prefix(prefix) => {
                 key::path_of(key).is_some_and(|path| path.starts_with(prefix.as_bytes()))
             }

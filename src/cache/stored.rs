@@ -2,9 +2,10 @@
 
 use std::{
     fmt,
+    ops::Range,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -13,7 +14,10 @@ use http_body::{Frame, SizeHint};
 use smallvec::SmallVec;
 
 use super::{purge::Purge, rules::Terms, vary::Selecting};
-use crate::{body::Body, error::Error};
+use crate::{
+    body::Body,
+    error::{Error, ErrorKind},
+};
 
 /// An answer that is stored: its head, and its body.
 #[derive(Clone, Debug)]
@@ -160,6 +164,15 @@ impl StoredBody {
         }
     }
 
+    /// These bytes of one that is fetched: what is before them is read and left out.
+    pub(super) fn open_part(&self, part: Range<u64>) -> Body {
+        Body::boxed(Part {
+            body: self.open(),
+            at: 0,
+            part,
+        })
+    }
+
     pub(super) fn chunks(&self) -> Option<&[Bytes]> {
         match &self.0 {
             Kind::Whole(chunks) => Some(chunks),
@@ -218,6 +231,52 @@ impl http_body::Body for Chunks {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+/// A part of a body.
+struct Part {
+    body: Body,
+    at: u64,
+    part: Range<u64>,
+}
+
+impl http_body::Body for Part {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        loop {
+            if self.at >= self.part.end {
+                return Poll::Ready(None);
+            }
+            let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                // It is shorter than it was said to be.
+                None => return Poll::Ready(Some(Err(ErrorKind::Internal.into()))),
+            };
+            let Ok(mut chunk) = frame.into_data() else {
+                continue;
+            };
+            let start = self.at;
+            let end = start + chunk.len() as u64;
+            self.at = end;
+            let from = self.part.start.clamp(start, end) - start;
+            let to = self.part.end.clamp(start, end) - start;
+            if from < to {
+                chunk.truncate(to as usize);
+                return Poll::Ready(Some(Ok(Frame::data(chunk.slice(from as usize..)))));
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let left = self.part.end.saturating_sub(self.at.max(self.part.start));
+        SizeHint::with_exact(left)
     }
 }
 

@@ -14,7 +14,7 @@ fn answered(status: u16) -> Answered {
             headers: HeaderMap::new(),
             ..StoredHead::of_tests()
         }),
-        body: Filling::new(Body::from("x"), Budget::new(1 << 20), 1 << 20),
+        body: Flow::Filling(Filling::new(Body::from("x"), Budget::new(1 << 20), 1 << 20)),
     }
 }
 

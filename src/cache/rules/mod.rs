@@ -16,6 +16,6 @@ mod tests;
 pub use self::terms::Terms;
 pub(super) use self::{
     asked::Asked,
-    status::{CacheStatus, Forwarded},
-    terms::{Exchange, NotStored, Override, Rules, Use, Verdict},
+    status::{CacheStatus, Forwarded, name as status_name},
+    terms::{Exchange, Override, Rules, Use, Verdict},
 };
