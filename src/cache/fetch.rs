@@ -305,6 +305,7 @@ impl Shared {
         };
         self.alone.remove(hash);
         status.is_stored = true;
+        status.detail = head.terms.detail();
         status.ttl = Some(head.terms.verdict(now, false, &fetch.wanted.asked, now).ttl);
         let filling = Filling::new(body, self.budget.clone(), self.settings.max_object);
         let (reader, keeper) = (filling.join(), filling.keeper());

@@ -245,6 +245,7 @@ fn joined(
     let status = CacheStatus {
         forwarded: Some(FOLLOWED),
         ttl: Some(verdict.ttl),
+        detail: known.terms.detail(),
         is_collapsed: true,
         ..CacheStatus::default()
     };

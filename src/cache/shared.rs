@@ -186,6 +186,7 @@ impl Shared {
         }
         let status = CacheStatus {
             ttl: Some(verdict.ttl),
+            detail: known.terms.detail(),
             ..CacheStatus::default()
         };
         let client = Client::of(head);

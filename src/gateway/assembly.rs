@@ -7,6 +7,7 @@ use http::HeaderName;
 use super::{
     Next, Route, Upstream,
     access::Access,
+    caching::Caching,
     routes::Routes,
     shares::Shares,
     target::{Ended, Target, Way},
@@ -29,6 +30,7 @@ pub(crate) struct Assembly {
     pub(crate) body_limit: Option<u64>,
     pub(crate) access: Access,
     pub(crate) shares: Shares,
+    pub(crate) caching: Caching,
 }
 
 impl Assembly {
@@ -163,6 +165,8 @@ impl Assembly {
             let access = route.access.or(&self.access);
             let shares = route.shares.mistakes_on(&self.shares, &access, &params);
             shares.into_iter().for_each(&mut wrong);
+            let caching = route.caching.mistakes_on(&self.caching, &access);
+            caching.into_iter().for_each(&mut wrong);
         }
         // Of a bad pattern it is not known which params it was meant to have.
         let params = pattern.is_some().then_some(&params[..]);
@@ -204,7 +208,7 @@ impl Assembly {
             rewriter,
             forward,
         });
-        let stages = route.stages(&self.access, &self.shares);
+        let stages = route.stages(self);
         let way = if stages.is_empty() {
             Way::Straight(target)
         } else {

@@ -3,10 +3,8 @@
 use tower::Layer;
 
 use super::{
-    GatewayBuilder, Next, Route, Upstream,
-    access::Access,
-    next::Layers,
-    shares::{Shares, mistakes_at_door},
+    GatewayBuilder, Next, Route, Upstream, assembly::Assembly, next::Layers,
+    shares::mistakes_at_door,
 };
 use crate::{
     breaker::CircuitBreakerLayer,
@@ -99,11 +97,12 @@ impl Upstream {
 }
 
 impl Route {
-    /// What a request on the route goes through, from the outermost; `access` and `shares` are the gateway's.
-    pub(crate) fn stages(&self, access: &Access, shares: &Shares) -> Layers {
-        let mut admission = self.access.or(access).stages();
-        admission.extend(&self.shares.or(shares).stages());
-        self.guards.of_route(&admission, &self.layers)
+    /// What a request on the route goes through in this gateway, from the outermost.
+    pub(crate) fn stages(&self, gateway: &Assembly) -> Layers {
+        let mut admission = self.access.or(&gateway.access).stages();
+        admission.extend(&self.shares.or(&gateway.shares).stages());
+        let caching = self.caching.or(&gateway.caching).stages();
+        self.guards.of_route(&admission, &self.layers, &caching)
     }
 
     /// Sends a request again where that is safe, and hedges if asked to; each try chooses anew among the upstreams of a split, and

@@ -10,6 +10,7 @@ mod assembly;
 mod body_limit;
 mod build_error;
 mod builder;
+mod caching;
 mod choice;
 mod door;
 mod guards;

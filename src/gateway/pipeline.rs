@@ -199,14 +199,15 @@ impl Guards {
         all
     }
 
-    /// Who may not costs nothing of what follows.
-    pub(crate) fn of_route(&self, admission: &Layers, own: &Layers) -> Layers {
+    /// Who may not costs nothing of what follows, and what is stored is there whatever becomes of the backend.
+    pub(crate) fn of_route(&self, admission: &Layers, own: &Layers, caching: &Layers) -> Layers {
         let mut all = Layers::default();
         all.add(&self.deadline);
         all.extend(admission);
         all.add(&self.priority);
         all.add(&self.limit);
         all.extend(own);
+        all.extend(caching);
         all.add(&self.retry);
         all.add(&self.breaker);
         all
@@ -248,12 +249,7 @@ impl fmt::Display for Plan<'_> {
             if let Some(limit) = route.timeout {
                 write!(f, "timeout {limit:?} > ")?;
             }
-            through(
-                route
-                    .stages(&self.assembly.access, &self.assembly.shares)
-                    .names(),
-                f,
-            )?;
+            through(route.stages(self.assembly).names(), f)?;
             let is_split = route.targets.len() > 1;
             through(is_split.then_some("split"), f)?;
             through((!route.rewrite.is_empty()).then_some("rewrite"), f)?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use tower::{Layer, Service};
 
-use super::{Next, access::Access, guards::Guards, next::Layers, shares::Shares};
+use super::{Next, access::Access, caching::Caching, guards::Guards, next::Layers, shares::Shares};
 use crate::{
     body::Body,
     error::BoxError,
@@ -26,7 +26,7 @@ use crate::{
 /// | [`timeout`](Self::timeout) | none |
 /// | [`authenticate`](Self::authenticate), [`identity_headers`](Self::identity_headers) | the gateway's |
 /// | [`authorize`](Self::authorize) | whoever is authenticated |
-/// | [`throttle`](Self::throttle) | the gateway's for routes |
+/// | [`throttle`](Self::throttle), [`cache`](Self::cache) | the gateway's for routes |
 /// | [`priority`](Self::priority) | what a layer before has said, or normal |
 /// | [`deadline`](Self::deadline), [`concurrency_limit`](Self::concurrency_limit), [`retry`](Self::retry), [`circuit_breaker`](Self::circuit_breaker) | off |
 ///
@@ -56,6 +56,7 @@ pub struct Route {
     pub(super) guards: Guards,
     pub(super) access: Access,
     pub(super) shares: Shares,
+    pub(super) caching: Caching,
 }
 
 macro_rules! with_method {
@@ -88,6 +89,7 @@ impl Route {
             guards: Guards::default(),
             access: Access::default(),
             shares: Shares::default(),
+            caching: Caching::default(),
         }
     }
 

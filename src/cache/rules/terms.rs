@@ -203,6 +203,11 @@ impl Terms {
         Ok((terms, directives.fields))
     }
 
+    /// A word for people, if they have a hand in it.
+    pub(in crate::cache) fn detail(&self) -> Option<&'static str> {
+        self.is_overridden.then_some("ttl-override")
+    }
+
     /// What may be done with it for this request (section 4.2 and 5.2.1; RFC 5861). `is_invalid`: it counts as stale, whatever its age.
     pub(in crate::cache) fn verdict(
         &self,
