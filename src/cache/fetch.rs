@@ -9,8 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
-    request, response,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request, response,
 };
 use http_body::Body as _;
 use tokio::runtime::Handle;
@@ -23,7 +22,7 @@ use super::{
     layer::Settings,
     purge::Purge,
     reply::Source,
-    rules::{CacheStatus, Exchange, Forwarded, Terms, Verdict},
+    rules::{Age, CacheStatus, Exchange, Fwd, NotStored, Storable},
     shared::{Client, Fetch, Shared, Wanted},
     stored::{Stored, StoredHead},
     tags,
@@ -61,7 +60,8 @@ pub(super) async fn fetch<S, B, R>(
     lead: Option<Lead>,
 ) -> Result<Response<Body>, S::Error>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    B: Default,
     R: http_body::Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
@@ -74,23 +74,30 @@ where
     if is_asked {
         shared.counts.validations.fetch_add(1, Relaxed);
     }
+    let again = is_asked.then(|| (inner.clone(), head.clone()));
     let answer = inner.oneshot(Request::from_parts(head, body)).await;
     let now = clock::wall_millis();
-    let usable = fetch.stale.as_ref().filter(|(_, verdict)| verdict.if_error);
+    let usable = fetch.stale.as_ref().and_then(|stored| {
+        let head = stored.head();
+        let age = head
+            .terms
+            .stale_if_error(head.kept(), &fetch.wanted.asked, now)?;
+        Some((stored, age))
+    });
     let answer = match (answer, usable) {
-        (Err(_), Some((stored, verdict))) => {
-            return Ok(shared.fall_back(&asked, &fetch, lead, stored, *verdict, None, now));
+        (Err(_), Some((stored, age))) => {
+            return Ok(shared.fall_back(&asked, &fetch, lead, stored, age, None, now));
         }
         (Err(error), None) => return Err(error),
-        (Ok(answer), Some((stored, verdict))) if Settings::is_failure(answer.status()) => {
+        (Ok(answer), Some((stored, age))) if Settings::is_failure(answer.status()) => {
             let status = Some(answer.status());
-            return Ok(shared.fall_back(&asked, &fetch, lead, stored, *verdict, status, now));
+            return Ok(shared.fall_back(&asked, &fetch, lead, stored, age, status, now));
         }
         (Ok(answer), _) => answer,
     };
-    let (parts, body) = answer.into_parts();
-    if let (true, StatusCode::NOT_MODIFIED, Some((stored, _))) =
-        (is_asked, parts.status, &fetch.stale)
+    let (mut parts, mut body) = answer.into_parts();
+    if let (Some((inner, mut head)), StatusCode::NOT_MODIFIED, Some(stored)) =
+        (again, parts.status, &fetch.stale)
     {
         let selected = validation::select(&parts.headers, stored, &fetch.variants);
         if let Selected::One(stored) = selected {
@@ -98,19 +105,23 @@ where
                 .validated(&asked, &fetch, lead, stored, &parts, now)
                 .await);
         }
-        // What the backend has in mind is not here: the client is to ask again, and nobody is told that it has it.
-        shared.forget(&fetch.wanted.key).await;
-        return Ok(shared.mistaken(&fetch));
+        // What the backend has in mind is not here: it is asked for all of it.
+        validation::remove_conditions(&mut head.headers);
+        let answer = inner
+            .oneshot(Request::from_parts(head, B::default()))
+            .await?;
+        (parts, body) = answer.into_parts();
     }
+    let now = clock::wall_millis();
     if asked.method == Method::HEAD {
-        shared.confirm(&fetch, &parts, now).await;
+        shared.confirm(&asked, &fetch, &parts, now).await;
     }
     Ok(shared.answered(&asked, fetch, lead, parts, Body::of_answer(body), now))
 }
 
 /// Whether the backend is asked about what is stored.
 fn prepare(head: &mut request::Parts, fetch: &Fetch, leads: bool) -> bool {
-    if let Some((stored, _)) = &fetch.stale
+    if let Some(stored) = &fetch.stale
         && head.method == Method::GET
         && validation::can_be_asked(&stored.head().headers)
     {
@@ -133,7 +144,7 @@ impl Shared {
         fetch: &Fetch,
         lead: Option<Lead>,
         stored: &Stored,
-        verdict: Verdict,
+        age: Age,
         failed: Option<StatusCode>,
         now: u64,
     ) -> Response<Body> {
@@ -143,23 +154,15 @@ impl Shared {
             lead.answered(Answered::of(stored));
         }
         let status = CacheStatus {
-            forwarded: Some(fetch.why),
-            status: failed.map(|status| status.as_u16()),
-            ttl: Some(verdict.ttl),
+            fwd: Some(fetch.why),
+            fwd_status: failed,
+            ttl: Some(age.ttl),
             detail: Some("stale-if-error"),
             ..CacheStatus::default()
         };
         let body = Source::Stored(stored.body());
         let key = &fetch.wanted.key;
-        self.reply(
-            &asked.client(),
-            key,
-            stored.head(),
-            body,
-            verdict.age,
-            status,
-            now,
-        )
+        self.reply(&asked.client(), key, stored.head(), body, age, status, now)
     }
 
     /// The stored answer is right (RFC 9111, section 4.3.4).
@@ -173,7 +176,7 @@ impl Shared {
         now: u64,
     ) -> Response<Body> {
         let key = &fetch.wanted.key;
-        let refreshed = self.refreshed(stored.head(), answer, &fetch.wanted, asked.asked_at, now);
+        let refreshed = self.refreshed(stored.head(), answer, asked, &fetch.wanted, now);
         let head = match refreshed {
             Some(head) => {
                 let is_doomed = lead.as_ref().is_some_and(Lead::is_doomed);
@@ -193,18 +196,16 @@ impl Shared {
             lead.answered(Answered::of(&stored));
         }
         let known = stored.head();
-        let verdict = known
-            .terms
-            .verdict(known.answered_at, false, &fetch.wanted.asked, now);
+        let age = known.age(now);
         let status = CacheStatus {
-            forwarded: Some(fetch.why),
-            status: Some(304),
-            ttl: Some(verdict.ttl),
+            fwd: Some(fetch.why),
+            fwd_status: Some(StatusCode::NOT_MODIFIED),
+            ttl: Some(age.ttl),
             is_stored: true,
             ..CacheStatus::default()
         };
         let body = Source::Stored(stored.body());
-        self.reply(&asked.client(), key, known, body, verdict.age, status, now)
+        self.reply(&asked.client(), key, known, body, age, status, now)
     }
 
     /// A stored head with what a 304 has brought; `None`: it may not be stored any more.
@@ -212,56 +213,60 @@ impl Shared {
         &self,
         stored: &StoredHead,
         answer: &response::Parts,
+        asked: &Asked,
         wanted: &Wanted,
-        asked_at: u64,
         now: u64,
     ) -> Option<StoredHead> {
-        let mut headers = stored.headers.clone();
-        let mut news = answer.headers.clone();
-        remove_hops(&mut news);
-        validation::refresh(&mut headers, &news);
-        let exchange = Exchange {
-            method: &Method::GET,
-            asked: wanted.asked,
-            is_identified: wanted.is_identified,
-            status: stored.status,
-            headers: &headers,
-            asked_at,
-            answered_at: now,
-        };
         let mut parts = answer.clone();
         parts.status = stored.status;
-        parts.headers.clone_from(&headers);
-        let given = self.settings.given(&parts);
-        let (mut terms, fields) = Terms::of(&exchange, &self.settings.rules, given).ok()?;
-        // What was shared stays so: what is validated by somebody known was not theirs.
-        terms.is_shareable |= stored.terms.is_shareable && !wanted.is_identified;
-        fields.iter().for_each(|name| {
-            headers.remove(name);
-        });
-        let tags = tags::tags(&headers).ok()?;
+        parts.headers.clone_from(&stored.headers);
+        validation::refresh(&mut parts.headers, &answer.headers);
+        let storable = self
+            .judge_answer(&Method::GET, asked, wanted, &parts, now)
+            .ok()?;
+        storable.strip(&mut parts.headers);
         Some(StoredHead {
             status: stored.status,
-            headers,
-            asked_at,
+            tags: tags::tags(&parts.headers).ok()?,
+            headers: parts.headers,
             answered_at: now,
             selecting: stored.selecting.clone(),
-            terms,
-            tags,
+            terms: storable.terms,
             is_invalid: false,
         })
     }
 
+    fn judge_answer(
+        &self,
+        method: &Method,
+        asked: &Asked,
+        wanted: &Wanted,
+        parts: &response::Parts,
+        now: u64,
+    ) -> Result<Storable, NotStored> {
+        let exchange = Exchange {
+            method,
+            request_headers: &asked.headers,
+            is_identified: wanted.is_identified,
+            status: parts.status,
+            headers: &parts.headers,
+            asked_at: asked.asked_at,
+            answered_at: now,
+            overridden: self.settings.given(parts),
+        };
+        Storable::of(&exchange, &self.settings.rules)
+    }
+
     /// What an answer to `HEAD` says of the stored one (RFC 9111, section 4.3.5).
-    async fn confirm(&self, fetch: &Fetch, answer: &response::Parts, now: u64) {
-        let Some((stored, _)) = &fetch.stale else {
+    async fn confirm(&self, asked: &Asked, fetch: &Fetch, answer: &response::Parts, now: u64) {
+        let Some(stored) = &fetch.stale else {
             return;
         };
         let known = stored.head();
         let is_right = validation::is_confirmed(&known.headers, answer.status, &answer.headers);
         let head = match is_right {
             None => return,
-            Some(true) => self.refreshed(known, answer, &fetch.wanted, now, now),
+            Some(true) => self.refreshed(known, answer, asked, &fetch.wanted, now),
             Some(false) => Some(StoredHead {
                 is_invalid: true,
                 ..known.clone()
@@ -287,8 +292,8 @@ impl Shared {
         let stored = self.storable(asked, &fetch.wanted, &parts, &body, now);
         let why_not = stored.as_ref().err().copied();
         let mut status = CacheStatus {
-            forwarded: Some(fetch.why),
-            status: Some(parts.status.as_u16()),
+            fwd: Some(fetch.why),
+            fwd_status: Some(parts.status),
             detail: why_not,
             ..CacheStatus::default()
         };
@@ -305,8 +310,9 @@ impl Shared {
         };
         self.alone.remove(hash);
         status.is_stored = true;
-        status.detail = head.terms.detail();
-        status.ttl = Some(head.terms.verdict(now, false, &fetch.wanted.asked, now).ttl);
+        status.detail = head.detail();
+        let age = head.age(now);
+        status.ttl = Some(age.ttl);
         let filling = Filling::new(body, self.budget.clone(), self.settings.max_object);
         let (reader, keeper) = (filling.join(), filling.keeper());
         if let Some(lead) = &lead {
@@ -325,7 +331,7 @@ impl Shared {
                     &fetch.wanted.key,
                     &head,
                     Source::Coming(reader),
-                    head.terms.initial_age / 1000,
+                    age,
                     status,
                     now,
                 );
@@ -354,21 +360,9 @@ impl Shared {
         body: &Body,
         now: u64,
     ) -> Result<StoredHead, &'static str> {
-        if asked.method == Method::HEAD {
-            return Err("head");
-        }
-        let exchange = Exchange {
-            method: &asked.method,
-            asked: wanted.asked,
-            is_identified: wanted.is_identified,
-            status: parts.status,
-            headers: &parts.headers,
-            asked_at: asked.asked_at,
-            answered_at: now,
-        };
-        let given = self.settings.given(parts);
-        let (terms, fields) =
-            Terms::of(&exchange, &self.settings.rules, given).map_err(|why| why.word())?;
+        let storable = self
+            .judge_answer(&asked.method, asked, wanted, parts, now)
+            .map_err(NotStored::as_str)?;
         let selecting = Vary::of(&parts.headers)
             .selecting(&asked.headers)
             .ok_or("vary")?;
@@ -377,10 +371,7 @@ impl Shared {
             return Err("too-large");
         }
         let mut headers = parts.headers.clone();
-        remove_hops(&mut headers);
-        fields.iter().for_each(|name| {
-            headers.remove(name);
-        });
+        storable.strip(&mut headers);
         if !headers.contains_key(header::DATE)
             && let Ok(date) = HeaderValue::try_from(date::format(now / 1000))
         {
@@ -390,10 +381,9 @@ impl Shared {
         Ok(StoredHead {
             status: parts.status,
             headers,
-            asked_at: asked.asked_at,
             answered_at: now,
             selecting,
-            terms,
+            terms: storable.terms,
             tags,
             is_invalid: false,
         })
@@ -442,20 +432,6 @@ impl Shared {
         {
             runtime.spawn(keep);
         }
-    }
-
-    /// What the backend has answered does not fit to anything: 502, and the next request asks anew.
-    fn mistaken(&self, fetch: &Fetch) -> Response<Body> {
-        let error = crate::error::Error::new(crate::error::ErrorKind::Protocol)
-            .with_source("a 304 for an answer that is not stored");
-        let mut response = error.into_response();
-        let status = CacheStatus {
-            forwarded: Some(fetch.why),
-            status: Some(304),
-            ..CacheStatus::default()
-        };
-        self.tell(response.headers_mut(), &fetch.wanted.key, status);
-        response
     }
 
     /// Removes all answers of a key.
@@ -519,31 +495,5 @@ fn put_back(response: &mut Response<Body>, parts: &response::Parts) {
     }
 }
 
-/// Fields that are for one connection (RFC 9110, section 7.6.1), or for the proxy (RFC 9111, section 3.1).
-fn remove_hops(headers: &mut HeaderMap) {
-    const HOPS: [HeaderName; 8] = [
-        header::CONNECTION,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        HeaderName::from_static("keep-alive"),
-    ];
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    let others = ["proxy-connection", "proxy-authentication-info"];
-    let others = others.map(HeaderName::from_static);
-    for name in named.iter().chain(&HOPS).chain(&others) {
-        headers.remove(name);
-    }
-}
-
 /// Why a request that follows another one was not a hit.
-pub(super) const FOLLOWED: Forwarded = Forwarded::Miss;
+pub(super) const FOLLOWED: Fwd = Fwd::Miss;

@@ -95,6 +95,7 @@ impl Budget {
     }
 
     /// What is left of it.
+    #[cfg(test)]
     pub(super) fn left(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -190,11 +190,6 @@ impl Lead {
     pub(super) fn is_doomed(&self) -> bool {
         self.flight.is_doomed.load(Ordering::Relaxed)
     }
-
-    /// Whether somebody waits for it.
-    pub(super) fn is_followed(&self) -> bool {
-        self.flight.stage.receiver_count() > 0
-    }
 }
 
 impl Drop for Lead {

@@ -8,7 +8,7 @@ use tower::Layer;
 use super::{
     handle::CacheHandle,
     key::CacheKey,
-    rules::{Override, Rules, status_name},
+    rules::{CacheName, Override, Settings as Rules},
     service::Cache,
     shared::Shared,
     store::{AnyStore, CacheStore},
@@ -48,11 +48,11 @@ pub(super) struct Settings {
     pub(super) wait: Duration,
     pub(super) revalidations: usize,
     pub(super) bypass: Option<Arc<Bypass>>,
-    pub(super) ttls: Vec<(u16, u16, u64)>,
+    pub(super) ttls: Vec<(u16, u16, u32)>,
     pub(super) ttl_by: Option<Arc<TtlBy>>,
     pub(super) is_forced: bool,
-    /// As it stands in the field.
-    pub(super) name: String,
+    pub(super) name: CacheName,
+    pub(super) bad_name: Option<String>,
     pub(super) tells: bool,
     pub(super) tells_key: bool,
 }
@@ -81,7 +81,8 @@ impl CacheLayer {
             ttls: Vec::new(),
             ttl_by: None,
             is_forced: false,
-            name: "tower-gateway".to_owned(),
+            name: CacheName::default(),
+            bad_name: None,
             tells: true,
             tells_key: false,
         };
@@ -93,7 +94,10 @@ impl CacheLayer {
 
     /// What tells requests apart.
     pub fn key(self, key: CacheKey) -> Self {
-        self.change(|settings| settings.key = key)
+        self.change(|settings| {
+            settings.rules.is_keyed_by_identity = key.has_identity();
+            settings.key = key;
+        })
     }
 
     /// The most bytes of a body that is stored: a larger one passes. At most what the store allows.
@@ -149,7 +153,7 @@ impl CacheLayer {
         self.change(|settings| settings.ttl_by = Some(Arc::new(fresh)))
     }
 
-    /// Whether [`ttl`](Self::ttl) and [`ttl_by`](Self::ttl_by) hold whatever answers say, `no-store` and `private` included. Where people are authenticated, the
+    /// Whether [`ttl`](Self::ttl) and [`ttl_by`](Self::ttl_by) hold whatever answers say, `no-store` and `no-cache` included; what is `private` stays so. Where people are authenticated, the
     /// [key](Self::key) has to say who, or a gateway is not built.
     pub fn force(self, on: bool) -> Self {
         self.change(|settings| settings.is_forced = on)
@@ -158,12 +162,12 @@ impl CacheLayer {
     /// For how long a stale answer is used while the backend fails, where it does not say so itself (RFC 5861, section 4). It does not concern answers that
     /// have to be validated: `must-revalidate`, `proxy-revalidate`, `s-maxage`, `no-cache`.
     pub fn stale_if_error(self, most: Duration) -> Self {
-        self.change(|settings| settings.rules.stale_if_error = Some(seconds(most)))
+        self.change(|settings| settings.rules.stale_if_error = seconds(most))
     }
 
     /// For how long a stale answer is used while it is validated in the background, likewise (RFC 5861, section 3).
     pub fn stale_while_revalidate(self, most: Duration) -> Self {
-        self.change(|settings| settings.rules.stale_while_revalidate = Some(seconds(most)))
+        self.change(|settings| settings.rules.stale_while_revalidate = seconds(most))
     }
 
     /// Whether answers with `Set-Cookie` are stored, and everybody gets the cookie that was meant for one.
@@ -171,9 +175,12 @@ impl CacheLayer {
         self.change(|settings| settings.rules.keeps_set_cookie = on)
     }
 
-    /// What the cache is called in `Cache-Status` (RFC 9211).
+    /// What the cache is called in `Cache-Status` (RFC 9211): printable ASCII.
     pub fn name(self, name: &str) -> Self {
-        self.change(|settings| settings.name = status_name(name))
+        self.change(|settings| match CacheName::new(name) {
+            Some(name) => settings.name = name,
+            None => settings.bad_name = Some(name.to_owned()),
+        })
     }
 
     /// The field by which backends speak to this cache alone, before `CDN-Cache-Control` (RFC 9213).
@@ -208,7 +215,7 @@ impl CacheLayer {
                 "cache max_object: {bytes} bytes are more than the store allows, {most}"
             ));
         }
-        let longest = LONGEST.as_secs();
+        let longest = seconds(LONGEST);
         for (first, last, ttl) in &settings.ttls {
             if first > last {
                 mistakes.push(format!("cache ttl: no status is from {first} to {last}"));
@@ -218,6 +225,11 @@ impl CacheLayer {
                     "cache ttl: {ttl} s are more than {longest}, ten years"
                 ));
             }
+        }
+        if let Some(name) = &settings.bad_name {
+            mistakes.push(format!(
+                "cache name: {name:?} is empty, or not printable ASCII"
+            ));
         }
         if settings.is_forced && settings.ttls.is_empty() && settings.ttl_by.is_none() {
             mistakes.push("cache force: there is no `ttl` that could be forced".to_owned());
@@ -250,14 +262,14 @@ impl CacheLayer {
 impl Settings {
     /// What people have said about this answer.
     pub(super) fn given(&self, answer: &response::Parts) -> Option<Override> {
-        let is_forced = self.is_forced;
+        let force = self.is_forced;
         let by = self.ttl_by.as_ref().and_then(|by| by(answer)).map(seconds);
         let status = answer.status.as_u16();
         let ttl = by.or_else(|| self.ttl_of(status));
-        ttl.map(|ttl| Override { ttl, is_forced })
+        ttl.map(|ttl| Override { ttl, force })
     }
 
-    fn ttl_of(&self, status: u16) -> Option<u64> {
+    fn ttl_of(&self, status: u16) -> Option<u32> {
         let mut all = self.ttls.iter();
         let found = all.find(|(first, last, _)| (*first..=*last).contains(&status));
         found.map(|(_, _, ttl)| *ttl)
@@ -269,8 +281,8 @@ impl Settings {
     }
 }
 
-fn seconds(time: Duration) -> u64 {
-    time.as_secs()
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
 impl<S> Layer<S> for CacheLayer {

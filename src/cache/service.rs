@@ -17,7 +17,7 @@ use super::{
     flights::{Answered, Begun, Flow, Lead},
     invalidation, key,
     reply::Source,
-    rules::{CacheStatus, Forwarded},
+    rules::{CacheStatus, Fwd},
     shared::{Client, Fetch, Followed, Look, Shared, Wanted},
     vary,
 };
@@ -98,7 +98,7 @@ async fn pass<S, B, R>(
     inner: S,
     head: request::Parts,
     body: B,
-    why: Forwarded,
+    why: Fwd,
 ) -> Result<Response<Body>, S::Error>
 where
     S: Service<Request<B>, Response = Response<R>>,
@@ -155,7 +155,7 @@ where
             }
             Look::Fetch(fetch) => fetch,
         };
-        if wanted.wanted.asked.only_if_cached {
+        if wanted.wanted.asked.is_only_if_cached() {
             return Ok(nothing_stored(&shared, &wanted.wanted));
         }
         if !collapses(&shared, &wanted, &head) {
@@ -188,8 +188,7 @@ enum Turn {
 fn collapses(shared: &Shared, fetch: &Fetch, head: &request::Parts) -> bool {
     head.method == Method::GET
         && !head.headers.contains_key(header::RANGE)
-        && fetch.why != Forwarded::Request
-        && !fetch.wanted.asked.no_store
+        && fetch.why != Fwd::Request
         && !shared.settings.wait.is_zero()
         && !shared.alone.has(
             shared.flights.hash(fetch.wanted.key.as_bytes()),
@@ -206,7 +205,7 @@ async fn lead_or_follow(
     let wanted = &fetch.wanted;
     let fits = |stored: &super::stored::StoredHead| {
         vary::matches(&stored.selecting, &head.headers)
-            && (stored.terms.is_shareable || !wanted.is_identified)
+            && (stored.terms.is_shareable() || !wanted.is_identified)
     };
     let hint = shared.hint(fetch, &head.headers);
     let stage = match shared.flights.begin(wanted.key.as_bytes(), hint, fits) {
@@ -235,23 +234,21 @@ fn joined(
 ) -> Option<Response<Body>> {
     let now = clock::wall_millis();
     let known = &answered.head;
-    let verdict = known
-        .terms
-        .verdict(known.answered_at, known.is_invalid, &wanted.asked, now);
+    let age = known.age(now);
     let body = match &answered.body {
         Flow::Stored(body) => Source::Stored(body),
         Flow::Filling(filling) => Source::Coming(filling.join()?),
     };
     let status = CacheStatus {
-        forwarded: Some(FOLLOWED),
-        ttl: Some(verdict.ttl),
-        detail: known.terms.detail(),
+        fwd: Some(FOLLOWED),
+        ttl: Some(age.ttl),
+        detail: known.detail(),
         is_collapsed: true,
         ..CacheStatus::default()
     };
     shared.counts.collapsed.fetch_add(1, Relaxed);
     let client = Client::of(head);
-    Some(shared.reply(&client, &wanted.key, known, body, verdict.age, status, now))
+    Some(shared.reply(&client, &wanted.key, known, body, age, status, now))
 }
 
 /// Asks about a stale answer that was used, once for each key, and so many at a time.
@@ -301,7 +298,7 @@ fn nothing_stored(shared: &Shared, wanted: &Wanted) -> Response<Body> {
     let mut response = problem.into_response();
     let status = CacheStatus {
         detail: Some("only-if-cached"),
-        forwarded: Some(Forwarded::Miss),
+        fwd: Some(Fwd::Miss),
         ..CacheStatus::default()
     };
     shared.tell(response.headers_mut(), &wanted.key, status);

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderMap, HeaderName, Method, Response, header, request::Parts};
+use http::{HeaderMap, Method, Response, header, request::Parts};
 use smallvec::SmallVec;
 use tokio::sync::{Semaphore, watch};
 
@@ -16,7 +16,7 @@ use super::{
     layer::Settings,
     purge::Purge,
     reply::{self, Source},
-    rules::{Asked, CacheStatus, Forwarded, Use, Verdict},
+    rules::{Age, Asked, CacheStatus, Fwd, Reuse},
     stored::{Stored, StoredHead, Variants},
     vary,
 };
@@ -46,7 +46,7 @@ pub(super) struct Counts {
 /// What becomes of a request.
 pub(super) enum Look {
     /// It is left alone.
-    Pass(Forwarded),
+    Pass(Fwd),
     /// The answer is there; and whether it is to be validated in the background.
     Hit(Response<Body>, Option<Box<Fetch>>),
     /// The backend is to be asked.
@@ -67,10 +67,10 @@ pub(super) struct Wanted {
 /// What the backend is asked for, and why.
 pub(super) struct Fetch {
     pub(super) wanted: Wanted,
-    pub(super) why: Forwarded,
+    pub(super) why: Fwd,
     pub(super) variants: Variants,
-    /// The one that is validated, and what may be done with it.
-    pub(super) stale: Option<(Stored, Verdict)>,
+    /// The one that is validated.
+    pub(super) stale: Option<Stored>,
 }
 
 /// How waiting for another request has ended.
@@ -97,7 +97,7 @@ impl Shared {
     /// What can be said of a request without waiting.
     pub(super) fn look(&self, head: &Parts, has_body: bool) -> Look {
         if !matches!(head.method, Method::GET | Method::HEAD) {
-            return Look::Pass(Forwarded::Method);
+            return Look::Pass(Fwd::Method);
         }
         let context = head.extensions.get::<RequestContext>();
         let is_upgrade = context.is_some_and(|context| context.upgrade().is_some())
@@ -109,16 +109,16 @@ impl Shared {
             .is_some_and(|is_left| is_left(head));
         // Nobody knows what a body of such a request means: the answer may depend on it.
         if has_body || is_upgrade || is_left {
-            return Look::Pass(Forwarded::Bypass);
+            return Look::Pass(Fwd::Bypass);
         }
         // They guard a change, and only the origin knows what there is (RFC 9111, section 4.3.2).
         let is_guarded = head.headers.contains_key(header::IF_MATCH)
             || head.headers.contains_key(header::IF_UNMODIFIED_SINCE);
         if is_guarded {
-            return Look::Pass(Forwarded::Request);
+            return Look::Pass(Fwd::Request);
         }
         let Some(key) = self.settings.key.of(head) else {
-            return Look::Pass(Forwarded::Bypass);
+            return Look::Pass(Fwd::Bypass);
         };
         let is_known = context.is_some_and(|context| context.identity().is_some())
             || head.headers.contains_key(header::AUTHORIZATION);
@@ -149,12 +149,13 @@ impl Shared {
             (&head.selecting[..], head.answered_at)
         });
         let chosen = vary::choose(all, &head.headers).and_then(|at| variants.iter().nth(at));
-        let may_have = |stored: &&Stored| !wanted.is_identified || stored.head().terms.is_shareable;
+        let may_have =
+            |stored: &&Stored| !wanted.is_identified || stored.head().terms.is_shareable();
         let Some(stored) = chosen.filter(may_have) else {
             let why = match (variants.iter().next(), chosen) {
-                (None, _) => Forwarded::UriMiss,
-                (Some(_), None) => Forwarded::VaryMiss,
-                (Some(_), Some(_)) => Forwarded::Miss,
+                (None, _) => Fwd::UriMiss,
+                (Some(_), None) => Fwd::VaryMiss,
+                (Some(_), Some(_)) => Fwd::Miss,
             };
             self.counts.misses.fetch_add(1, Relaxed);
             return Look::Fetch(Box::new(Fetch {
@@ -165,36 +166,44 @@ impl Shared {
             }));
         };
         let known = stored.head();
-        let verdict = known
-            .terms
-            .verdict(known.answered_at, known.is_invalid, &wanted.asked, now);
-        let why = match verdict.what {
-            Use::Validate { by_request: true } => Forwarded::Request,
-            _ => Forwarded::Stale,
+        let reuse = known.terms.reuse(known.kept(), &wanted.asked, now);
+        let stale = || Some(stored.clone());
+        let (age, why) = match reuse {
+            Reuse::Forward => return Look::Pass(Fwd::Request),
+            Reuse::Validate(why) => {
+                let stale = stale();
+                return Look::Fetch(Box::new(Fetch {
+                    wanted,
+                    why,
+                    variants,
+                    stale,
+                }));
+            }
+            Reuse::Fresh(age) | Reuse::Stale(age) => (age, None),
+            Reuse::StaleWhileRevalidate(age) => (age, Some(Fwd::Stale)),
         };
-        if matches!(verdict.what, Use::Validate { .. }) {
-            return Look::Fetch(Box::new(Fetch {
-                stale: Some((stored.clone(), verdict)),
-                wanted,
-                why,
-                variants,
-            }));
-        }
         self.counts.hits.fetch_add(1, Relaxed);
-        if verdict.ttl <= 0 {
+        if !matches!(reuse, Reuse::Fresh(_)) {
             self.counts.stale.fetch_add(1, Relaxed);
         }
         let status = CacheStatus {
-            ttl: Some(verdict.ttl),
-            detail: known.terms.detail(),
+            ttl: Some(age.ttl),
+            detail: known.detail(),
             ..CacheStatus::default()
         };
-        let client = Client::of(head);
         let body = Source::Stored(stored.body());
-        let reply = self.reply(&client, &wanted.key, known, body, verdict.age, status, now);
-        let later = (verdict.what == Use::WhileRevalidate).then(|| {
+        let reply = self.reply(
+            &Client::of(head),
+            &wanted.key,
+            known,
+            body,
+            age,
+            status,
+            now,
+        );
+        let later = why.map(|why| {
             Box::new(Fetch {
-                stale: Some((stored.clone(), verdict)),
+                stale: stale(),
                 wanted,
                 why,
                 variants: variants.clone(),
@@ -211,11 +220,11 @@ impl Shared {
         key: &Key,
         head: &StoredHead,
         body: Source<'_>,
-        age: u64,
+        age: Age,
         status: CacheStatus<'_>,
         now: u64,
     ) -> Response<Body> {
-        let mut response = reply::of(client, head, body, age, now);
+        let mut response = reply::of(client, head, body, age.seconds, now);
         self.tell(response.headers_mut(), key, status);
         response
     }
@@ -228,21 +237,21 @@ impl Shared {
         }
         let readable = settings.tells_key.then(|| key.readable());
         let status = CacheStatus {
-            key: readable.as_deref(),
+            key: readable.as_deref().map(str::as_bytes),
             ..status
         };
-        headers.append(CACHE_STATUS, status.write(&settings.name));
+        status.append(&settings.name, headers);
     }
 
     /// The same of a request that was left alone.
-    pub(super) fn tell_passed(&self, headers: &mut HeaderMap, why: Forwarded) {
+    pub(super) fn tell_passed(&self, headers: &mut HeaderMap, why: Fwd) {
         self.counts.bypassed.fetch_add(1, Relaxed);
         if self.settings.tells {
             let status = CacheStatus {
-                forwarded: Some(why),
+                fwd: Some(why),
                 ..CacheStatus::default()
             };
-            headers.append(CACHE_STATUS, status.write(&self.settings.name));
+            status.append(&self.settings.name, headers);
         }
     }
 
@@ -299,5 +308,3 @@ impl<'a> Client<'a> {
         }
     }
 }
-
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");

@@ -13,7 +13,11 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 use smallvec::SmallVec;
 
-use super::{purge::Purge, rules::Terms, vary::Selecting};
+use super::{
+    purge::Purge,
+    rules::{Age, Kept, Terms},
+    vary::Selecting,
+};
 use crate::{
     body::Body,
     error::{Error, ErrorKind},
@@ -32,8 +36,7 @@ pub struct StoredHead {
     pub(super) status: StatusCode,
     /// What a client gets, without what is not stored (RFC 9111, section 3.1).
     pub(super) headers: HeaderMap,
-    /// When it was asked for and when its head came, in milliseconds since 1970.
-    pub(super) asked_at: u64,
+    /// When it came or was validated last, in milliseconds since 1970.
     pub(super) answered_at: u64,
     /// The fields that `Vary` names, as they were in the request.
     pub(super) selecting: Selecting,
@@ -95,12 +98,28 @@ impl StoredHead {
             || !self.selecting.is_empty() && self.selecting.iter().all(is_asked)
     }
 
+    /// What decides about its use, beside its terms.
+    pub(super) fn kept(&self) -> Kept {
+        Kept {
+            answered_at: self.answered_at,
+            is_invalid: self.is_invalid,
+        }
+    }
+
+    pub(super) fn age(&self, now: u64) -> Age {
+        self.terms.age(self.kept(), now)
+    }
+
+    /// A word for people, if they have said how long it is fresh.
+    pub(super) fn detail(&self) -> Option<&'static str> {
+        self.terms.is_overridden().then_some("ttl-override")
+    }
+
     #[cfg(test)]
     pub(super) fn of_tests() -> Self {
         Self {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
-            asked_at: 0,
             answered_at: 0,
             selecting: Selecting::new(),
             terms: Terms::of_tests(),

@@ -27,6 +27,7 @@ const CORES: &[&str] = &[
     "client::address",
     "client::http1::decoder",
     "client::http1::head",
+    "cache::rules",
     "cookie",
     "date",
     "deadline::wire",

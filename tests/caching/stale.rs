@@ -27,7 +27,7 @@ async fn a_stale_answer_is_validated() {
     assert_eq!(world.get("/").await.body, "0");
     let second = world.get("/").await;
     assert_eq!((second.status, &*second.body), (200, "0"));
-    assert_eq!(second.did(), "fwd=stale; fwd-status=304; ttl=10; stored");
+    assert_eq!(second.did(), "fwd=stale; fwd-status=304; stored; ttl=10");
     assert_eq!((second.header("x-new"), second.header("x-old")), ("1", "1"));
     assert_eq!(world.get("/").await.did(), "hit; ttl=10");
     assert_eq!(world.asked(), 2);
@@ -40,7 +40,7 @@ async fn a_stale_answer_is_validated() {
         .await;
     assert_eq!(
         (known.status, known.did()),
-        (304, "fwd=request; fwd-status=304; ttl=10; stored")
+        (304, "fwd=request; fwd-status=304; stored; ttl=10")
     );
 }
 

@@ -1,69 +1,111 @@
-//! For how long an answer is fresh (RFC 9111, section 4.2.1 and 4.2.2).
+//! How old a response is, and for how long it is fresh (RFC 9111, section 4.2), in milliseconds.
 
 use http::{HeaderMap, StatusCode, header};
+use smallvec::SmallVec;
 
-use super::{delta, directives::Directives};
-use crate::cache::condition;
+use super::{
+    directives::Directives,
+    scan::{self, MOST_SECONDS},
+    storing::Settings,
+};
+use crate::date;
 
-/// A lifetime in seconds, and where it comes from.
+/// For how long it is fresh, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lifetime {
-    /// Less than zero: it had expired when it came.
-    Said(i64),
-    Guessed(i64),
-    /// Nothing is said, and nothing can be guessed.
+    /// The response says so.
+    Explicit(u64),
+    /// Its status lets the cache guess; zero if there is nothing to guess from.
+    Heuristic(u64),
+    /// It may not be guessed.
     Unknown,
 }
 
-/// Of the time since the last change, this part is a guess for how long it will stay.
-const PART: u64 = 10;
-/// No guess is longer: a day.
-const LONGEST: u64 = 24 * 60 * 60;
+pub(super) const SECOND: u64 = 1000;
 
-pub(super) fn lifetime(
-    directives: &Directives,
-    is_targeted: bool,
-    status: StatusCode,
-    headers: &HeaderMap,
-    answered_at: u64,
-) -> Lifetime {
-    let said = directives.s_maxage.get().or(directives.max_age.get());
-    if let Some(seconds) = said {
-        return Lifetime::Said(signed(seconds));
-    }
-    let date = condition::date_in(headers, &header::DATE, answered_at);
-    let date = date.unwrap_or(answered_at / 1000);
-    if !is_targeted && headers.contains_key(header::EXPIRES) {
-        // What can not be read, and what is there twice, has expired.
-        let expires = condition::date_in(headers, &header::EXPIRES, answered_at);
-        let seconds = expires.map_or(0, |expires| signed(expires).saturating_sub(signed(date)));
-        return Lifetime::Said(seconds.min(signed(delta::MOST)));
-    }
-    let changed = condition::date_in(headers, &header::LAST_MODIFIED, answered_at);
-    match changed {
-        Some(changed) if directives.is_public || is_heuristic(status) => {
-            Lifetime::Guessed(signed((date.saturating_sub(changed) / PART).min(LONGEST)))
+impl Lifetime {
+    /// Section 4.2.1, for a response that arrived at `answered_at`.
+    pub(super) fn of(
+        directives: &Directives,
+        status: StatusCode,
+        headers: &HeaderMap,
+        answered_at: u64,
+        settings: &Settings,
+    ) -> Self {
+        if let Some(seconds) = directives.s_maxage.or(directives.max_age) {
+            return Self::Explicit(u64::from(seconds) * SECOND);
         }
-        _ => Lifetime::Unknown,
+        let now = answered_at / SECOND;
+        // Without a date it is the time at which it arrived (RFC 9110, section 6.6.1).
+        let date = || field(headers, &header::DATE, now).unwrap_or(now);
+        if !directives.is_targeted && headers.contains_key(header::EXPIRES) {
+            let expires = field(headers, &header::EXPIRES, now).unwrap_or(0);
+            let seconds = expires.saturating_sub(date()).min(u64::from(MOST_SECONDS));
+            return Self::Explicit(seconds * SECOND);
+        }
+        if !directives.is_public && !may_be_guessed(status) {
+            return Self::Unknown;
+        }
+        let modified = field(headers, &header::LAST_MODIFIED, now);
+        let seconds = modified.map_or(0, |modified| date().saturating_sub(modified));
+        let most = u64::from(settings.heuristic_max) * SECOND;
+        let part = seconds.saturating_mul(u64::from(settings.heuristic_percent) * SECOND) / 100;
+        Self::Heuristic(part.min(most))
     }
 }
 
-/// Statuses of which one may guess (RFC 9110, section 15.1). Of a part one may too, but parts are not stored.
-pub(super) fn is_heuristic(status: StatusCode) -> bool {
+/// How old it was when it arrived (section 4.2.3): `corrected_initial_age`.
+pub(super) fn initial_age(headers: &HeaderMap, asked_at: u64, answered_at: u64) -> u64 {
+    let now = answered_at / SECOND;
+    let date = field(headers, &header::DATE, now).unwrap_or(now);
+    let apparent_age = now.saturating_sub(date) * SECOND;
+    let response_delay = answered_at.saturating_sub(asked_at);
+    let corrected_age_value =
+        (u64::from(age_value(headers)) * SECOND).saturating_add(response_delay);
+    apparent_age.max(corrected_age_value)
+}
+
+/// `Age`: the first of several counts, and zero in the place of what is no number (section 5.1).
+fn age_value(headers: &HeaderMap) -> u32 {
+    let age = headers.get(header::AGE);
+    let first = age.and_then(|age| age.as_bytes().split(|byte| *byte == b',').next());
+    let seconds = first.and_then(|first| scan::seconds(first.trim_ascii()));
+    seconds.unwrap_or(0)
+}
+
+/// The one date that this field has. Several are none.
+pub(super) fn field(headers: &HeaderMap, name: &header::HeaderName, now: u64) -> Option<u64> {
+    let mut lines = headers.get_all(name).iter();
+    let line = lines.next()?;
+    match lines.next() {
+        Some(_) => None,
+        None => parse(line.as_bytes(), now),
+    }
+}
+
+/// In any case: caches are to read dates so (section 4.2).
+fn parse(text: &[u8], now: u64) -> Option<u64> {
+    const LONGEST: usize = "Wednesday, 06-Nov-94 08:49:37 GMT".len();
+    let read = date::parse(text, now);
+    if read.is_some() || text.len() > LONGEST {
+        return read;
+    }
+    let mut written = SmallVec::<[u8; LONGEST]>::from_slice(text);
+    for word in written.split_mut(|byte| !byte.is_ascii_alphabetic()) {
+        word.make_ascii_lowercase();
+        if word == b"gmt" {
+            word.make_ascii_uppercase();
+        } else if let Some(first) = word.first_mut() {
+            first.make_ascii_uppercase();
+        }
+    }
+    date::parse(&written, now)
+}
+
+/// Whether what defines this status lets a cache guess (RFC 9110, section 15.1; RFC 7725, section 3).
+fn may_be_guessed(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),
-        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+        200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 451 | 501
     )
-}
-
-/// Statuses of which it is known what they mean for a cache (RFC 9110, section 15), for `must-understand`.
-pub(super) fn is_understood(status: StatusCode) -> bool {
-    let code = status.as_u16();
-    is_heuristic(status)
-        || matches!(code, 302 | 303 | 307 | 400..=417 | 421..=426 | 428 | 429 | 431 | 451)
-        || matches!(code, 500..=505 | 511)
-}
-
-pub(super) fn signed(seconds: u64) -> i64 {
-    i64::try_from(seconds).unwrap_or(i64::MAX)
 }

@@ -1,21 +1,22 @@
-//! What may be stored, for how long, and when it may be used (RFC 9111, as a shared cache).
+//! What may be stored, for how long, and when it may be used: RFC 9111 for a shared cache, with RFC 5861, 9213 and 9211.
 //!
-//! An answer is judged once, when it comes: what was worked out stands in its [`Terms`], and a hit reads no field again.
+//! Times are milliseconds since 1970, and arguments; durations that a field gives are seconds.
 
-mod age;
 mod asked;
-mod delta;
 mod directives;
 mod freshness;
+mod reuse;
+mod scan;
 mod status;
+mod storing;
 mod targeted;
 mod terms;
 #[cfg(test)]
 mod tests;
 
-pub use self::terms::Terms;
-pub(super) use self::{
-    asked::Asked,
-    status::{CacheStatus, Forwarded, name as status_name},
-    terms::{Exchange, Override, Rules, Use, Verdict},
-};
+pub(in crate::cache) use asked::Asked;
+pub(in crate::cache) use reuse::{Kept, Reuse};
+pub(in crate::cache) use status::{CacheName, CacheStatus, Fwd};
+pub(in crate::cache) use storing::{Exchange, NotStored, Override, Settings, Storable};
+pub(in crate::cache) use terms::Age;
+pub use terms::Terms;

@@ -1,36 +1,76 @@
-//! What the cache did, as an answer says it (RFC 9211).
+//! What the cache says it has done: a member of `Cache-Status` (RFC 9211).
 
-use http::HeaderValue;
+use std::fmt::{self, Write};
 
-/// Why a request went on to the backend (section 2.2).
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use smallvec::SmallVec;
+
+use super::scan;
+
+/// The name by which a cache speaks of itself.
+#[derive(Clone, Debug)]
+pub(in crate::cache) struct CacheName(HeaderValue);
+
+/// Why a request went on to the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cache) enum Forwarded {
-    /// Nobody wanted the cache to be asked.
+pub(in crate::cache) enum Fwd {
+    /// The cache was told not to handle it.
     Bypass,
+    /// The method is one that has to be forwarded.
     Method,
+    /// Nothing is stored for the target.
     UriMiss,
+    /// Something is, but for other fields of the request.
     VaryMiss,
+    /// Nothing is, and which of both is not known.
     Miss,
+    /// Something fresh is, but this request does not take it.
     Request,
+    /// Something stale is.
     Stale,
+    /// A part of it is.
     Partial,
 }
 
-/// One member of the list in `Cache-Status`.
+/// How one request went.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::cache) struct CacheStatus<'a> {
-    /// `None`: it was a hit.
-    pub(in crate::cache) forwarded: Option<Forwarded>,
-    pub(in crate::cache) status: Option<u16>,
-    pub(in crate::cache) ttl: Option<i64>,
+    /// `None`: a stored response was the answer.
+    pub(in crate::cache) fwd: Option<Fwd>,
+    /// What the backend answered, if that is not the status of the answer.
+    pub(in crate::cache) fwd_status: Option<StatusCode>,
+    /// The answer was kept.
     pub(in crate::cache) is_stored: bool,
+    /// It was not forwarded by itself, but had the answer to another request.
     pub(in crate::cache) is_collapsed: bool,
-    pub(in crate::cache) key: Option<&'a str>,
+    /// In seconds; less than zero when it is stale.
+    pub(in crate::cache) ttl: Option<i64>,
+    /// The key, for those who ask.
+    pub(in crate::cache) key: Option<&'a [u8]>,
     pub(in crate::cache) detail: Option<&'a str>,
 }
 
-impl Forwarded {
-    fn word(self) -> &'static str {
+impl CacheName {
+    /// `None`: it is empty, or has something else than printable ASCII.
+    pub(in crate::cache) fn new(name: &str) -> Option<Self> {
+        let is_printable = name.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if name.is_empty() || !is_printable {
+            return None;
+        }
+        let mut text = Text::default();
+        text.token_or_string(name);
+        HeaderValue::from_bytes(&text.0).ok().map(Self)
+    }
+}
+
+impl Default for CacheName {
+    fn default() -> Self {
+        Self(HeaderValue::from_static("tower-gateway"))
+    }
+}
+
+impl Fwd {
+    pub(in crate::cache) fn as_str(self) -> &'static str {
         match self {
             Self::Bypass => "bypass",
             Self::Method => "method",
@@ -45,74 +85,88 @@ impl Forwarded {
 }
 
 impl CacheStatus<'_> {
-    /// With the name of the cache, as it stands in the field: see [`name`].
-    pub(in crate::cache) fn write(&self, name: &str) -> HeaderValue {
-        let mut text = String::with_capacity(name.len() + 32);
-        text.push_str(name);
-        match self.forwarded {
-            None => text.push_str("; hit"),
-            Some(why) => {
-                text.push_str("; fwd=");
-                text.push_str(why.word());
+    /// Behind what the caches before have said.
+    pub(in crate::cache) fn append(&self, name: &CacheName, headers: &mut HeaderMap) {
+        const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+        headers.append(CACHE_STATUS, self.value(name));
+    }
+
+    fn value(&self, name: &CacheName) -> HeaderValue {
+        let mut text = Text(SmallVec::from_slice(name.0.as_bytes()));
+        match self.fwd {
+            None => text.str("; hit"),
+            Some(fwd) => {
+                text.str("; fwd=");
+                text.str(fwd.as_str());
             }
         }
-        if let Some(status) = self.status {
-            text.push_str("; fwd-status=");
-            number(&mut text, status.into());
+        if let Some(status) = self.fwd_status {
+            text.str("; fwd-status=");
+            text.str(status.as_str());
+        }
+        if self.is_stored {
+            text.str("; stored");
+        }
+        if self.is_collapsed {
+            text.str("; collapsed");
         }
         if let Some(ttl) = self.ttl {
-            text.push_str("; ttl=");
-            // No more digits than a structured field has.
-            number(
-                &mut text,
-                ttl.clamp(-999_999_999_999_999, 999_999_999_999_999),
-            );
-        }
-        for (is_so, word) in [
-            (self.is_stored, "; stored"),
-            (self.is_collapsed, "; collapsed"),
-        ] {
-            text.push_str(if is_so { word } else { "" });
+            // An integer has no more digits (RFC 9651, section 3.3.1).
+            const MOST: i64 = 999_999_999_999_999;
+            let _ = write!(text, "; ttl={}", ttl.clamp(-MOST, MOST));
         }
         if let Some(key) = self.key {
-            text.push_str("; key=");
-            string(&mut text, key);
+            text.str("; key=");
+            text.string(key);
         }
         if let Some(detail) = self.detail {
-            text.push_str("; detail=");
-            text.push_str(detail);
+            text.str("; detail=");
+            text.token_or_string(detail);
         }
-        // The name is a token or a string, and all else is ASCII.
-        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"))
+        // All of it is printable.
+        HeaderValue::from_bytes(&text.0).unwrap_or_else(|_| name.0.clone())
     }
 }
 
-/// A name as it stands in the field: a token (RFC 9651, section 3.3.4), or else a string.
-pub(in crate::cache) fn name(name: &str) -> String {
-    let is_first = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'*';
-    let is_next = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte);
-    if name.as_bytes().first().is_some_and(is_first) && name.bytes().all(is_next) {
-        return name.to_owned();
-    }
-    let mut text = String::new();
-    string(&mut text, name);
-    text
-}
+/// What is written, on the stack as a rule.
+#[derive(Default)]
+struct Text(SmallVec<[u8; 128]>);
 
-/// A string of a structured field. What it can not have is left out: it is for people to read.
-fn string(text: &mut String, value: &str) {
-    text.push('"');
-    for character in value.chars().filter(|at| (' '..='~').contains(at)) {
-        if matches!(character, '"' | '\\') {
-            text.push('\\');
+impl Text {
+    fn str(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn token_or_string(&mut self, text: &str) {
+        let is_first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'*';
+        let is_next = |byte: u8| scan::is_token(byte) || byte == b':' || byte == b'/';
+        let bytes = text.as_bytes();
+        let is_token = bytes.first().is_some_and(|first| is_first(*first));
+        match is_token && bytes.iter().all(|byte| is_next(*byte)) {
+            true => self.str(text),
+            false => self.string(bytes),
         }
-        text.push(character);
     }
-    text.push('"');
+
+    /// A string has printable ASCII only; the rest is written in percent.
+    fn string(&mut self, bytes: &[u8]) {
+        self.0.push(b'"');
+        for byte in bytes {
+            match byte {
+                b'"' | b'\\' => self.0.extend_from_slice(&[b'\\', *byte]),
+                b' '..=b'~' => self.0.push(*byte),
+                _ => {
+                    let _ = write!(self, "%{byte:02X}");
+                }
+            }
+        }
+        self.0.push(b'"');
+    }
 }
 
-fn number(text: &mut String, number: i64) {
-    use std::fmt::Write;
-    // Writing to a string does not fail.
-    let _ = write!(text, "{number}");
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.str(text);
+        Ok(())
+    }
 }

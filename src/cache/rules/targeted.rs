@@ -1,225 +1,244 @@
-//! Directives for caches of one kind (RFC 9213), in a dictionary of structured fields (RFC 9651, section 3.2).
+//! Fields that are meant for some caches only (RFC 9213): dictionaries, which are read as strictly as RFC 9651 asks, section 4.2.
+//! A field that is not valid, or empty, is not there.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName};
+use smallvec::SmallVec;
 
-use super::directives::{Argument, Directives};
+use super::{
+    directives::Directives,
+    scan::{self, Argument},
+};
 
-const CDN: HeaderName = HeaderName::from_static("cdn-cache-control");
+/// What means something; of other members only the grammar matters.
+const KNOWN: [&[u8]; 11] = [
+    b"max-age",
+    b"must-revalidate",
+    b"must-understand",
+    b"no-cache",
+    b"no-store",
+    b"private",
+    b"proxy-revalidate",
+    b"public",
+    b"s-maxage",
+    b"stale-if-error",
+    b"stale-while-revalidate",
+];
 
-/// The directives that count, and whether they were in a targeted field: then `Cache-Control` and `Expires` do not. The first of the targets that is there, is valid and says
-/// something is taken.
-pub(super) fn directives(headers: &HeaderMap, own: Option<&HeaderName>) -> (Directives, bool) {
-    for target in own.into_iter().chain([&CDN]) {
-        if let Some(directives) = read(headers, target) {
-            return (directives, true);
-        }
+type Members<'a> = SmallVec<[(&'a [u8], Argument<'a>); KNOWN.len()]>;
+
+/// What the field of this name says, all its lines together.
+pub(super) fn read(headers: &HeaderMap, name: &HeaderName) -> Option<Directives> {
+    let mut lines = headers.get_all(name).iter();
+    let mut text = SmallVec::<[u8; 128]>::from_slice(lines.next()?.as_bytes());
+    for line in lines {
+        text.extend_from_slice(b", ");
+        text.extend_from_slice(line.as_bytes());
     }
-    let lines = headers.get_all(header::CACHE_CONTROL).iter();
-    (Directives::of(lines.map(|line| line.as_bytes())), false)
-}
-
-fn read(headers: &HeaderMap, target: &HeaderName) -> Option<Directives> {
-    let mut lines = headers.get_all(target).iter();
-    let first = lines.next()?;
-    // Several lines are one (RFC 9651, section 4.2).
-    let mut joined = Vec::new();
-    let text = match lines.next() {
-        None => first.as_bytes(),
-        Some(second) => {
-            for line in [first, second].into_iter().chain(lines) {
-                if !joined.is_empty() {
-                    joined.extend_from_slice(b", ");
-                }
-                joined.extend_from_slice(line.as_bytes());
-            }
-            &joined
-        }
+    let mut directives = Directives {
+        is_targeted: true,
+        ..Directives::default()
     };
-    let members = Parser(text).dictionary()?;
-    if members.is_empty() {
-        return None;
-    }
-    let mut directives = Directives::default();
-    for (name, value) in members {
-        let argument = match value {
-            // As if it were not there.
-            Value::False => continue,
-            Value::True => Argument::None,
-            Value::Integer(digits) => Argument::Token(digits),
-            Value::String(text) => Argument::Quoted(text),
-            Value::Other => Argument::Wrong,
-        };
-        // A time is an integer, and no text of digits.
-        let argument = match (argument, name) {
-            (Argument::Quoted(_), b"private" | b"no-cache") => argument,
-            (Argument::Quoted(_), _) => Argument::Wrong,
-            _ => argument,
-        };
-        directives.take(name, argument);
+    for (name, argument) in Reader(&text).dictionary()? {
+        directives.read(name, argument);
     }
     Some(directives)
 }
 
-#[derive(Clone, Copy)]
-enum Value<'a> {
-    True,
-    False,
-    Integer(&'a [u8]),
-    String(&'a [u8]),
-    Other,
-}
+/// The text that is left.
+struct Reader<'a>(&'a [u8]);
 
-struct Parser<'a>(&'a [u8]);
-
-impl<'a> Parser<'a> {
-    /// A member that is there again takes the place of the one before.
-    fn dictionary(mut self) -> Option<Vec<(&'a [u8], Value<'a>)>> {
-        let mut members: Vec<(&[u8], Value<'_>)> = Vec::new();
-        self.spaces(b" ");
-        while !self.0.is_empty() {
+impl<'a> Reader<'a> {
+    /// `None` if it is none, or has no member.
+    fn dictionary(mut self) -> Option<Members<'a>> {
+        let mut members = Members::new();
+        self.skip(|byte| byte == b' ');
+        loop {
             let name = self.key()?;
-            let value = match self.take(b'=') {
-                true => self.member()?,
-                false => Value::True,
+            let argument = match self.eat(b'=') {
+                true if self.0.first() == Some(&b'(') => self.inner_list()?,
+                true => self.item()?,
+                false => self.parameters().map(|()| Argument::Absent)?,
             };
-            self.parameters()?;
-            members.retain(|(before, _)| *before != name);
-            members.push((name, value));
-            self.spaces(b" \t");
-            if self.0.is_empty() {
-                return Some(members);
+            if KNOWN.contains(&name) {
+                // The last of one name counts, in its first place.
+                members.retain(|(known, _)| *known != name);
+                members.push((name, argument));
             }
-            if !self.take(b',') {
+            self.skip(scan::is_space);
+            if self.0.is_empty() {
+                break;
+            }
+            if !self.eat(b',') {
                 return None;
             }
-            self.spaces(b" \t");
-            if self.0.is_empty() {
-                return None;
-            }
+            self.skip(scan::is_space);
         }
         Some(members)
     }
 
-    fn spaces(&mut self, which: &[u8]) {
-        let end = self.0.iter().position(|byte| !which.contains(byte));
-        self.0 = &self.0[end.unwrap_or(self.0.len())..];
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let rest = self.0.strip_prefix(&[byte]);
-        self.0 = rest.unwrap_or(self.0);
-        rest.is_some()
-    }
-
-    fn while_(&mut self, is_in: impl Fn(u8) -> bool) -> &'a [u8] {
-        let end = self.0.iter().position(|byte| !is_in(*byte));
-        let (taken, rest) = self.0.split_at(end.unwrap_or(self.0.len()));
-        self.0 = rest;
-        taken
-    }
-
-    fn key(&mut self) -> Option<&'a [u8]> {
-        let is_first = |byte: &u8| byte.is_ascii_lowercase() || *byte == b'*';
-        self.0.first().filter(|byte| is_first(byte))?;
-        Some(self.while_(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte)
-        }))
-    }
-
-    fn member(&mut self) -> Option<Value<'a>> {
-        if !self.take(b'(') {
-            return self.item();
-        }
+    fn inner_list(&mut self) -> Option<Argument<'a>> {
+        self.0 = self.0.strip_prefix(b"(")?;
         loop {
-            self.spaces(b" ");
-            if self.take(b')') {
-                return Some(Value::Other);
+            self.skip(|byte| byte == b' ');
+            if self.eat(b')') {
+                self.parameters()?;
+                return Some(Argument::Malformed);
             }
             self.item()?;
-            self.parameters()?;
             if !matches!(self.0.first(), Some(b' ' | b')')) {
                 return None;
             }
         }
     }
 
-    fn item(&mut self) -> Option<Value<'a>> {
-        match *self.0.first()? {
+    fn item(&mut self) -> Option<Argument<'a>> {
+        let argument = self.bare_item()?;
+        self.parameters()?;
+        Some(argument)
+    }
+
+    /// They mean nothing here.
+    fn parameters(&mut self) -> Option<()> {
+        while self.eat(b';') {
+            self.skip(|byte| byte == b' ');
+            self.key()?;
+            if self.eat(b'=') {
+                self.bare_item()?;
+            }
+        }
+        Some(())
+    }
+
+    fn key(&mut self) -> Option<&'a [u8]> {
+        if !matches!(self.0.first()?, b'a'..=b'z' | b'*') {
+            return None;
+        }
+        let is_of_key = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte)
+        };
+        Some(self.take(is_of_key))
+    }
+
+    fn bare_item(&mut self) -> Option<Argument<'a>> {
+        match self.0.first()? {
             b'-' | b'0'..=b'9' => self.number(),
-            b'"' => self.string(),
-            b':' => {
-                self.take(b':');
-                self.while_(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
-                self.take(b':').then_some(Value::Other)
+            b'"' => self.string().map(Argument::Names),
+            b'*' | b'A'..=b'Z' | b'a'..=b'z' => {
+                self.take(|byte| scan::is_token(byte) || byte == b':' || byte == b'/');
+                Some(Argument::Malformed)
             }
-            b'?' => {
-                self.take(b'?');
-                match (self.take(b'1'), self.take(b'0')) {
-                    (true, false) => Some(Value::True),
-                    (false, true) => Some(Value::False),
-                    _ => None,
-                }
-            }
-            b'@' => {
-                self.take(b'@');
-                matches!(self.number()?, Value::Integer(_) | Value::Other).then_some(Value::Other)
-            }
-            b'%' => {
-                self.take(b'%');
-                self.string().map(|_| Value::Other)
-            }
-            first if first.is_ascii_alphabetic() || first == b'*' => {
-                self.while_(|byte| {
-                    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte)
-                });
-                Some(Value::Other)
-            }
+            b':' => self.bytes(),
+            b'?' => self.boolean(),
+            b'@' => self.date(),
+            b'%' => self.display_string(),
             _ => None,
         }
     }
 
-    fn number(&mut self) -> Option<Value<'a>> {
-        let is_negative = self.take(b'-');
-        let digits = self.while_(|byte| byte.is_ascii_digit());
-        if digits.is_empty() || digits.len() > 15 {
-            return None;
+    /// An integer has 15 digits at most; a decimal 12, and behind its dot one to three.
+    fn number(&mut self) -> Option<Argument<'a>> {
+        let is_negative = self.eat(b'-');
+        let digits = self.take(|byte| byte.is_ascii_digit());
+        if self.eat(b'.') {
+            let fraction = self.take(|byte| byte.is_ascii_digit());
+            let is_decimal = (1..=12).contains(&digits.len()) && (1..=3).contains(&fraction.len());
+            return is_decimal.then_some(Argument::Malformed);
         }
-        if self.take(b'.') {
-            let fraction = self.while_(|byte| byte.is_ascii_digit()).len();
-            return (digits.len() <= 12 && (1..=3).contains(&fraction)).then_some(Value::Other);
+        let seconds = scan::seconds(digits).filter(|_| digits.len() <= 15)?;
+        match is_negative && seconds > 0 {
+            true => Some(Argument::Malformed),
+            false => Some(Argument::Seconds(seconds)),
         }
-        Some(match is_negative {
-            true => Value::Other,
-            false => Value::Integer(digits),
-        })
     }
 
-    fn string(&mut self) -> Option<Value<'a>> {
-        if !self.take(b'"') {
-            return None;
-        }
-        let text = self.0;
+    fn string(&mut self) -> Option<&'a [u8]> {
+        let text = self.0.strip_prefix(b"\"")?;
+        let mut at = 0;
         loop {
-            self.while_(|byte| (b' '..=b'~').contains(&byte) && !b"\"\\".contains(&byte));
-            if self.take(b'\\') {
-                if !(self.take(b'"') || self.take(b'\\')) {
-                    return None;
+            match text.get(at)? {
+                b'"' => break,
+                b'\\' => {
+                    if !matches!(text.get(at + 1)?, b'"' | b'\\') {
+                        return None;
+                    }
+                    at += 2;
                 }
-                continue;
+                b' '..=b'~' => at += 1,
+                _ => return None,
             }
-            let length = text.len() - self.0.len();
-            return self.take(b'"').then_some(Value::String(&text[..length]));
+        }
+        self.0 = &text[at + 1..];
+        Some(&text[..at])
+    }
+
+    fn bytes(&mut self) -> Option<Argument<'a>> {
+        self.0 = self.0.strip_prefix(b":")?;
+        self.take(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
+        self.eat(b':').then_some(Argument::Malformed)
+    }
+
+    fn boolean(&mut self) -> Option<Argument<'a>> {
+        let (value, rest) = self.0.strip_prefix(b"?")?.split_first()?;
+        self.0 = rest;
+        match value {
+            b'1' => Some(Argument::Absent),
+            b'0' => Some(Argument::False),
+            _ => None,
         }
     }
 
-    fn parameters(&mut self) -> Option<()> {
-        while self.take(b';') {
-            self.spaces(b" ");
-            self.key()?;
-            if self.take(b'=') {
-                self.item()?;
+    /// An integer of seconds.
+    fn date(&mut self) -> Option<Argument<'a>> {
+        self.0 = self.0.strip_prefix(b"@")?;
+        self.eat(b'-');
+        let digits = self.take(|byte| byte.is_ascii_digit());
+        let is_integer = (1..=15).contains(&digits.len()) && self.0.first() != Some(&b'.');
+        is_integer.then_some(Argument::Malformed)
+    }
+
+    /// UTF-8, of which all that is not ASCII is written in percent and lower case.
+    fn display_string(&mut self) -> Option<Argument<'a>> {
+        self.0 = self.0.strip_prefix(b"%\"")?;
+        let mut text = SmallVec::<[u8; 64]>::new();
+        loop {
+            let (byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            match byte {
+                b'"' => break,
+                b'%' => {
+                    let (digits, rest) = self.0.split_first_chunk::<2>()?;
+                    self.0 = rest;
+                    text.push(hex(digits[0])? << 4 | hex(digits[1])?);
+                }
+                b' '..=b'~' => text.push(*byte),
+                _ => return None,
             }
         }
-        Some(())
+        std::str::from_utf8(&text).ok()?;
+        Some(Argument::Malformed)
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let rest = self.0.strip_prefix(&[byte]);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    fn take(&mut self, fits: impl Fn(u8) -> bool) -> &'a [u8] {
+        let (taken, rest) = scan::split(self.0, fits);
+        self.0 = rest;
+        taken
+    }
+
+    fn skip(&mut self, is_skipped: impl Fn(u8) -> bool) {
+        self.take(is_skipped);
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
     }
 }

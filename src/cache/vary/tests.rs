@@ -165,7 +165,7 @@ fn a_field_has_a_normal_form() {
         ("foo", &[r#""a,b" ,c"#], r#""a,b", c"#),
         ("foo", &[r#""a\",b",c"#], r#""a\",b", c"#),
         ("foo", &[r#"a\",b",c"#], r#"a\",b", c"#),
-        ("foo", &[r#""a,b"#, "c,d"], r#""a,b, c, d"#),
+        ("foo", &[r#""a,b"#, "c,d"], r#""a,b, c,d"#),
         ("accept", &["text/html;q=1,*/*"], "text/html;q=1, */*"),
         ("accept-language", &["en; Q=0.5 ,, de"], "de, en;q=0.5"),
         ("accept-language", &["*", "DE-at"], "*, de-at"),

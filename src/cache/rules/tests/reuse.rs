@@ -1,105 +1,230 @@
-//! When a stored answer may be used.
-
 use super::*;
-use crate::cache::rules::terms::Use;
 
-const BY_REQUEST: Use = Use::Validate { by_request: true };
-const STALE: Use = Use::Validate { by_request: false };
+/// What a request that says `line` gets so many seconds after a response with these directives was stored.
+fn reuse(response: &str, line: &str, seconds: u64) -> Reuse {
+    with(response, line, seconds, false)
+}
 
-#[test]
-fn it_is_fresh_until_its_lifetime_is_over() {
-    let line = ["cache-control: max-age=60"];
-    for (later, what, ttl) in [
-        (0, Use::Fresh, 60),
-        (59, Use::Fresh, 1),
-        (60, STALE, 0),
-        (90, STALE, -30),
-    ] {
-        let verdict = verdict(&line, "foo", later);
-        assert_eq!((verdict.what, verdict.age, verdict.ttl), (what, later, ttl));
+fn with(response: &str, line: &str, seconds: u64, is_invalid: bool) -> Reuse {
+    let terms = terms(&[("cache-control", response), ("etag", "\"a\"")]);
+    let asked = Asked::of(&headers(&[("cache-control", line)]));
+    terms.reuse(
+        Kept {
+            is_invalid,
+            ..kept()
+        },
+        &asked,
+        NOW + seconds * 1000,
+    )
+}
+
+fn word(reuse: Reuse) -> &'static str {
+    match reuse {
+        Reuse::Fresh(_) => "fresh",
+        Reuse::StaleWhileRevalidate(_) => "revalidate",
+        Reuse::Stale(_) => "stale",
+        Reuse::Validate(Fwd::Request) => "request",
+        Reuse::Validate(Fwd::Stale) => "validate",
+        Reuse::Validate(_) => unreachable!(),
+        Reuse::Forward => "forward",
     }
-    let older = ["cache-control: max-age=60", "age: 59"];
-    assert_eq!(verdict(&older, "foo", 0).what, Use::Fresh);
-    assert_eq!(verdict(&older, "foo", 1).what, STALE);
 }
 
 #[test]
-fn the_client_may_want_more_or_less() {
-    let plain = ["cache-control: max-age=60"];
-    let strict = ["cache-control: max-age=60, must-revalidate"];
-    let shared = ["cache-control: s-maxage=60"];
-    let none = ["cache-control: no-cache", "etag: \"a\""];
-    for (line, asked, later, what) in [
-        (&plain[..], "no-cache", 0, BY_REQUEST),
-        (&plain, "no-store", 0, BY_REQUEST),
-        (&plain, "max-age=10", 10, Use::Fresh),
-        (&plain, "max-age=10", 11, BY_REQUEST),
-        (&plain, "max-age=x", 1, BY_REQUEST),
-        (&plain, "max-age=0", 0, Use::Fresh),
-        (&plain, "max-age=10, max-stale", 11, Use::Fresh),
-        (&plain, "min-fresh=50", 10, Use::Fresh),
-        (&plain, "min-fresh=50", 11, BY_REQUEST),
-        (&plain, "min-fresh=5, min-fresh=50", 11, BY_REQUEST),
-        (&plain, "max-stale=5", 65, Use::Stale),
-        (&plain, "max-stale=5", 66, STALE),
-        (&plain, "max-stale=5, max-stale=1", 65, STALE),
-        (&plain, "max-stale=x", 65, STALE),
-        (&plain, "max-stale", 1_000_000, Use::Stale),
-        (&strict, "max-stale", 61, STALE),
-        (&shared, "max-stale", 61, STALE),
-        (&none, "max-stale", 0, STALE),
-        (&plain, "only-if-cached", 59, Use::Fresh),
+fn a_fresh_response_is_the_answer_unless_it_is_not_wanted() {
+    for (line, seconds, expected) in [
+        ("", 0, "fresh"),
+        ("", 99, "fresh"),
+        ("", 100, "validate"),
+        ("extension", 99, "fresh"),
+        ("no-cache", 0, "request"),
+        ("no-cache", 100, "validate"),
+        ("no-store", 0, "forward"),
+        ("no-store", 100, "forward"),
+        ("no-store, only-if-cached", 0, "fresh"),
+        ("only-if-cached", 0, "fresh"),
+        ("only-if-cached", 100, "validate"),
+        ("max-age=0", 0, "request"),
+        ("max-age=1", 1, "fresh"),
+        ("max-age=1", 2, "request"),
+        ("max-age=1, max-stale", 2, "request"),
+        ("max-age=200", 99, "fresh"),
+        ("max-age=200", 150, "validate"),
+        ("max-age=120, max-stale", 110, "stale"),
+        ("max-age=120, max-stale", 130, "validate"),
+        ("min-fresh=40", 60, "fresh"),
+        ("min-fresh=40", 61, "request"),
+        ("min-fresh=40, max-stale", 110, "validate"),
+        ("min-fresh=x", 0, "request"),
+        ("max-stale", 1_000_000, "stale"),
+        ("max-stale=50", 150, "stale"),
+        ("max-stale=50", 151, "validate"),
+        ("max-stale=x", 101, "validate"),
     ] {
-        let told = verdict(line, asked, later).what;
-        assert_eq!(told, what, "{line:?} {asked} {later}");
-    }
-    let pragma = Asked::of(&headers(&["pragma: foo, No-Cache"]));
-    assert!(pragma.no_cache);
-    let both = Asked::of(&headers(&["pragma: no-cache", "cache-control: foo"]));
-    assert!(!both.no_cache);
-}
-
-#[test]
-fn it_is_used_while_it_is_validated_and_while_the_backend_fails() {
-    let line = ["cache-control: max-age=60, stale-while-revalidate=10, stale-if-error=30"];
-    for (later, what, if_error) in [
-        (60, Use::WhileRevalidate, true),
-        (69, Use::WhileRevalidate, true),
-        (70, STALE, true),
-        (90, STALE, true),
-        (91, STALE, false),
-    ] {
-        let verdict = verdict(&line, "foo", later);
         assert_eq!(
-            (verdict.what, verdict.if_error),
-            (what, if_error),
-            "{later}"
+            word(reuse("max-age=100", line, seconds)),
+            expected,
+            "{line} {seconds}"
         );
     }
-    let plain = ["cache-control: max-age=60"];
-    assert!(!verdict(&plain, "foo", 61).if_error);
-    assert!(verdict(&plain, "stale-if-error=5", 65).if_error);
-    assert!(!verdict(&plain, "stale-if-error=5", 66).if_error);
-    assert!(!verdict(&["cache-control: s-maxage=60"], "stale-if-error=5", 61).if_error);
 }
 
 #[test]
-fn what_is_not_valid_any_more_is_validated() {
-    let line = ["cache-control: max-age=60, stale-while-revalidate=10, stale-if-error=30"];
-    let terms = terms(&line).unwrap();
-    let asked = Asked::of(&headers(&["cache-control: max-stale"]));
-    let verdict = terms.verdict(NOW, true, &asked, NOW + 1000);
-    assert_eq!((verdict.what, verdict.if_error), (STALE, true));
-}
-
-#[test]
-fn a_clock_that_goes_back_makes_nothing_younger() {
-    let terms = terms(&["cache-control: max-age=60", "age: 50"]).unwrap();
-    for now in [0, NOW - 1, NOW] {
-        assert_eq!(terms.verdict(NOW, false, &Asked::default(), now).age, 50);
+fn staleness_is_allowed_by_the_response_and_may_be_forbidden_by_it() {
+    for (response, line, seconds, expected) in [
+        ("stale-while-revalidate=20", "", 99, "fresh"),
+        ("stale-while-revalidate=20", "", 100, "revalidate"),
+        ("stale-while-revalidate=20", "", 119, "revalidate"),
+        ("stale-while-revalidate=20", "", 120, "validate"),
+        ("stale-while-revalidate=x", "", 100, "validate"),
+        ("stale-while-revalidate=20", "no-cache", 100, "validate"),
+        ("stale-while-revalidate=20", "max-age=500", 101, "validate"),
+        ("stale-while-revalidate=20", "min-fresh=0", 101, "validate"),
+        (
+            "stale-while-revalidate=20",
+            "max-stale=5",
+            105,
+            "revalidate",
+        ),
+        ("stale-while-revalidate=20", "max-stale=5", 106, "validate"),
+        ("stale-while-revalidate=20", "max-stale=50", 130, "stale"),
+        (
+            "stale-while-revalidate=20, must-revalidate",
+            "",
+            99,
+            "fresh",
+        ),
+        (
+            "stale-while-revalidate=20, must-revalidate",
+            "",
+            101,
+            "validate",
+        ),
+        (
+            "stale-while-revalidate=20, proxy-revalidate",
+            "",
+            101,
+            "validate",
+        ),
+        (
+            "stale-while-revalidate=20, s-maxage=100",
+            "",
+            101,
+            "revalidate",
+        ),
+        ("stale-while-revalidate=20, no-cache", "", 101, "validate"),
+        ("must-revalidate", "max-stale", 101, "validate"),
+        ("proxy-revalidate", "max-stale", 101, "validate"),
+        ("s-maxage=100", "max-stale", 101, "validate"),
+        ("no-cache", "", 0, "validate"),
+        ("no-cache", "no-cache", 0, "validate"),
+        ("no-cache", "max-stale", 0, "validate"),
+        ("no-cache=\"a\"", "", 0, "fresh"),
+    ] {
+        let response = format!("max-age=100, {response}");
+        assert_eq!(
+            word(reuse(&response, line, seconds)),
+            expected,
+            "{response} {line} {seconds}"
+        );
     }
+}
+
+#[test]
+fn what_was_purged_softly_is_stale() {
+    for (response, line, expected) in [
+        ("max-age=100", "", "validate"),
+        ("max-age=100", "max-stale", "validate"),
+        ("max-age=100, stale-while-revalidate=1", "", "revalidate"),
+        (
+            "max-age=100, stale-while-revalidate=1, must-revalidate",
+            "",
+            "validate",
+        ),
+    ] {
+        assert_eq!(
+            word(with(response, line, 10, true)),
+            expected,
+            "{response} {line}"
+        );
+    }
+    let purged = with("max-age=100, stale-while-revalidate=1", "", 10, true);
     assert_eq!(
-        terms.verdict(NOW, false, &Asked::default(), u64::MAX).what,
-        STALE
+        purged,
+        Reuse::StaleWhileRevalidate(Age {
+            seconds: 10,
+            ttl: 0
+        })
     );
+}
+
+#[test]
+fn an_error_may_be_answered() {
+    for (response, line, seconds, expected) in [
+        ("", "", 100, None),
+        ("", "", 99, Some(1)),
+        ("stale-if-error=20", "", 119, Some(-19)),
+        ("stale-if-error=20", "", 120, None),
+        ("stale-if-error=x", "", 100, None),
+        ("", "stale-if-error=20", 119, Some(-19)),
+        ("stale-if-error=20", "stale-if-error=5", 119, Some(-19)),
+        ("stale-if-error=5", "stale-if-error=20", 119, Some(-19)),
+        (
+            "stale-if-error=20",
+            "max-age=1, min-fresh=9",
+            119,
+            Some(-19),
+        ),
+        ("stale-if-error=20", "no-cache", 101, None),
+        ("stale-if-error=20", "no-store", 101, None),
+        ("stale-if-error=20, must-revalidate", "", 99, Some(1)),
+        ("stale-if-error=20, must-revalidate", "", 101, None),
+        (
+            "stale-if-error=20, proxy-revalidate",
+            "stale-if-error=20",
+            101,
+            None,
+        ),
+        ("stale-if-error=20, s-maxage=100", "", 101, Some(-1)),
+        ("s-maxage=100", "stale-if-error=20", 101, None),
+        ("stale-if-error=20, no-cache", "", 1, None),
+    ] {
+        let terms = terms(&[
+            ("cache-control", &format!("max-age=100, {response}")),
+            ("etag", "\"a\""),
+        ]);
+        let asked = Asked::of(&headers(&[("cache-control", line)]));
+        let age = terms.stale_if_error(kept(), &asked, NOW + seconds * 1000);
+        assert_eq!(
+            age.map(|age| age.ttl),
+            expected,
+            "{response} {line} {seconds}"
+        );
+        if let Some(age) = age {
+            assert_eq!(age.seconds, seconds);
+        }
+    }
+    let purged = Kept {
+        is_invalid: true,
+        ..kept()
+    };
+    for (response, expected) in [("max-age=9", false), ("max-age=9, stale-if-error=1", true)] {
+        let terms = terms(&[("cache-control", response)]);
+        let age = terms.stale_if_error(purged, &Asked::default(), NOW);
+        assert_eq!(age.is_some(), expected, "{response}");
+    }
+}
+
+#[test]
+fn the_age_is_told() {
+    let at = |response: &str, millis: u64| {
+        let terms = terms(&[("cache-control", response), ("age", "30")]);
+        let age = terms.age(kept(), NOW + millis);
+        (age.seconds, age.ttl)
+    };
+    assert_eq!(at("max-age=100", 0), (30, 70));
+    assert_eq!(at("max-age=100", 3999), (33, 67));
+    assert_eq!(at("max-age=100", 70_000), (100, 0));
+    assert_eq!(at("max-age=100", 70_001), (100, 0));
+    assert_eq!(at("max-age=100", 75_000), (105, -5));
 }

@@ -1,220 +1,428 @@
-//! What may be stored.
-
-use http::header;
-
 use super::*;
 
-#[test]
-fn what_may_not_be_stored_is_not() {
-    for (line, why) in [
-        ("no-store", NotStored::NoStore),
-        ("No-StOrE, max-age=60", NotStored::NoStore),
-        ("no-store=1, max-age=60", NotStored::NoStore),
-        ("private, max-age=60", NotStored::Private),
-        ("private=\"\", max-age=60", NotStored::Private),
-        ("private=\"not a name\", max-age=60", NotStored::Private),
-        ("max-age=0", NotStored::Useless),
-        ("no-cache, max-age=60", NotStored::Useless),
-        ("foo", NotStored::Useless),
-    ] {
-        let line = format!("cache-control: {line}");
-        assert_eq!(terms(&[&line]), Err(why), "{line}");
-    }
-    assert_eq!(terms(&[]), Err(NotStored::Useless));
-    // It can be validated.
-    for line in ["max-age=0", "no-cache", "foo"] {
-        let line = format!("cache-control: {line}");
-        assert!(terms(&[&line, "etag: \"a\""]).is_ok(), "{line}");
-    }
-    assert!(terms(&["cache-control: max-age=0, stale-if-error=9"]).is_ok());
+const FRESH: (&str, &str) = ("cache-control", "max-age=60");
+const ETAG: (&str, &str) = ("etag", "\"a\"");
+
+fn outcome(status: u16, fields: &[(&str, &str)]) -> Result<(), NotStored> {
+    judge(status, fields, &Settings::default(), |_| ()).map(|_| ())
 }
 
 #[test]
-fn the_request_and_the_kind_of_answer_have_a_say() {
-    let fresh = headers(&["cache-control: max-age=60"]);
-    let part = headers(&["cache-control: max-age=60", "content-range: bytes 0-1/3"]);
-    let cookie = headers(&["cache-control: max-age=60", "set-cookie: a=b"]);
-    let hidden = headers(&[
-        "cache-control: max-age=60, no-cache=\"Set-Cookie\"",
-        "set-cookie: a=b",
-    ]);
-    let no_store = Asked::of(&headers(&["cache-control: no-store"]));
-    let base = exchange(&fresh);
-    let of = |exchange: Exchange<'_>, rules: &Rules| Terms::of(&exchange, rules, None).err();
-    let rules = Rules::default();
-    let status = |status: u16| StatusCode::from_u16(status).unwrap();
-    assert_eq!(of(base, &rules), None);
-    assert_eq!(
-        of(
-            Exchange {
-                method: &Method::HEAD,
-                ..base
-            },
-            &rules
-        ),
-        None
-    );
-    for method in [Method::POST, Method::PUT, Method::OPTIONS] {
+fn statuses_are_stored_with_freshness() {
+    let never = [206, 304, 412, 416, 428, 429, 431, 511];
+    for status in 100..=999 {
+        let expected = match status < 200 || never.contains(&status) {
+            true => Err(NotStored::Status),
+            false => Ok(()),
+        };
+        assert_eq!(outcome(status, &[FRESH]), expected, "{status}");
+        let forced = judge(status, &[FRESH], &Settings::default(), |question| {
+            question.overridden = Some(Override {
+                ttl: 1,
+                force: true,
+            });
+        });
+        assert_eq!(forced.map(|_| ()), expected, "{status}");
+    }
+    for status in [201, 202, 302, 303, 307, 400, 403, 500, 502, 503, 504, 599] {
         assert_eq!(
-            of(
-                Exchange {
-                    method: &method,
-                    ..base
-                },
-                &rules
-            ),
-            Some(NotStored::Method)
+            outcome(status, &[ETAG]),
+            Err(NotStored::NoFreshness),
+            "{status}"
+        );
+        assert_eq!(
+            outcome(status, &[ETAG, ("cache-control", "public")]),
+            Ok(()),
+            "{status}"
+        );
+        let no_cache = [ETAG, ("cache-control", "no-cache, must-revalidate")];
+        assert_eq!(
+            outcome(status, &no_cache),
+            Err(NotStored::NoFreshness),
+            "{status}"
         );
     }
-    for code in [101, 206, 304] {
-        let it = Exchange {
-            status: status(code),
-            ..base
-        };
-        assert_eq!(of(it, &rules), Some(NotStored::Status), "{code}");
-    }
-    assert_eq!(of(exchange(&part), &rules), Some(NotStored::Status));
-    assert_eq!(
-        of(
-            Exchange {
-                asked: no_store,
-                ..base
-            },
-            &rules
-        ),
-        Some(NotStored::Request)
-    );
-    assert_eq!(of(exchange(&cookie), &rules), Some(NotStored::SetCookie));
-    assert_eq!(
-        of(exchange(&hidden), &rules),
-        None,
-        "it is not stored with it"
-    );
-    let keeps = Rules {
-        keeps_set_cookie: true,
-        ..Rules::default()
-    };
-    assert_eq!(of(exchange(&cookie), &keeps), None);
-    let understood = headers(&["cache-control: must-understand, no-store, max-age=60"]);
-    for (code, why) in [
-        (200, None),
-        (404, None),
-        (599, Some(NotStored::NotUnderstood)),
-        (418, Some(NotStored::NotUnderstood)),
-    ] {
-        let it = Exchange {
-            status: status(code),
-            ..exchange(&understood)
-        };
-        assert_eq!(of(it, &rules), why, "{code}");
-    }
 }
 
 #[test]
-fn who_shows_who_they_are_shares_what_is_said_to_be_shared() {
-    for (line, is_shared) in [
+fn what_forbids_is_found() {
+    use NotStored as Not;
+    for (line, expected) in [
+        ("max-age=60", Ok(())),
+        ("no-store", Err(Not::NoStore)),
+        ("max-age=60, No-Store", Err(Not::NoStore)),
+        ("max-age=60, no-store=\"a\"", Err(Not::NoStore)),
+        ("private, max-age=60", Err(Not::Private)),
+        ("public, private, s-maxage=60", Err(Not::Private)),
+        ("private=\"a\", max-age=60", Ok(())),
+        ("max-age=60, a=\"", Err(Not::Malformed)),
+        ("max-age=60, no-store, must-understand", Ok(())),
+        ("max-age=60, no-store, must-understand=1", Err(Not::NoStore)),
+        ("max-age=60, must-understand, private", Err(Not::Private)),
+    ] {
+        assert_eq!(outcome(200, &[("cache-control", line)]), expected, "{line}");
+        let targeted = [("cdn-cache-control", "max-age=60"), ("cache-control", line)];
+        assert_eq!(outcome(200, &targeted), Ok(()), "{line}");
+    }
+    for (status, expected) in [
+        (200, Ok(())),
+        (404, Ok(())),
+        (503, Ok(())),
+        (599, Err(Not::NotUnderstood)),
+        (299, Err(Not::NotUnderstood)),
+    ] {
+        for line in [
+            "max-age=60, must-understand",
+            "max-age=60, no-store, must-understand",
+        ] {
+            assert_eq!(
+                outcome(status, &[("cache-control", line)]),
+                expected,
+                "{status} {line}"
+            );
+        }
+    }
+    for line in ["private", "no-store"] {
+        assert!(
+            outcome(200, &[FRESH, ("cdn-cache-control", line)]).is_err(),
+            "{line}"
+        );
+    }
+    for lines in [
+        &["*"][..],
+        &["*, *"],
+        &["*", "*"],
+        &[", *"],
+        &["", "*"],
+        &["*, Foo"],
+        &["Foo, *"],
+        &["Foo,\t* "],
+    ] {
+        let mut fields = vec![FRESH];
+        fields.extend(lines.iter().map(|line| ("vary", *line)));
+        assert_eq!(outcome(200, &fields), Err(Not::VaryAny), "{lines:?}");
+    }
+    assert_eq!(outcome(200, &[FRESH, ("vary", "a, *b")]), Ok(()));
+}
+
+#[test]
+fn the_request_matters() {
+    let settings = Settings::default();
+    for method in [
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::OPTIONS,
+        "FOO".parse().unwrap(),
+    ] {
+        let post = judge(200, &[FRESH], &settings, |question| {
+            question.method = method.clone()
+        });
+        assert_eq!(post, Err(NotStored::Method), "{method}");
+    }
+    let request = headers(&[("cache-control", "max-age=0, no-store")]);
+    let no_store = judge(200, &[FRESH], &settings, |question| {
+        question.headers = request.clone();
+        question.overridden = Some(Override {
+            ttl: 1,
+            force: true,
+        });
+    });
+    assert_eq!(no_store, Err(NotStored::RequestNoStore));
+    let request = headers(&[("cache-control", "no-cache"), ("cookie", "a=b")]);
+    assert!(
+        judge(200, &[FRESH], &settings, |question| question.headers =
+            request.clone())
+        .is_ok()
+    );
+}
+
+#[test]
+fn what_somebody_got_is_for_others_only_if_it_says_so() {
+    let authorization = headers(&[("authorization", "Bearer a")]);
+    for (line, is_for_all) in [
         ("max-age=60", false),
-        ("max-age=60, public", true),
-        ("s-maxage=60", true),
-        ("max-age=60, must-revalidate", true),
         ("max-age=60, proxy-revalidate", false),
-        ("max-age=60, private", false),
+        ("max-age=60, public=1", false),
+        ("max-age=60, no-cache=\"a\"", false),
+        ("max-age=60, no-store, must-understand", false),
+        ("max-age=60, public", true),
+        ("max-age=60, must-revalidate", true),
+        ("s-maxage=60", true),
     ] {
-        let headers = headers(&[&format!("cache-control: {line}")]);
-        let exchange = Exchange {
-            is_identified: true,
-            ..exchange(&headers)
+        let judge = |has_field: bool, is_identified, settings: &Settings| {
+            judge(200, &[("cache-control", line)], settings, |question| {
+                question.is_identified = is_identified;
+                if has_field {
+                    question.headers = authorization.clone();
+                }
+            })
         };
-        let terms = Terms::of(&exchange, &Rules::default(), None).ok();
-        assert_eq!(
-            terms.is_some_and(|(terms, _)| terms.is_shareable),
-            is_shared,
+        let shared = Settings::default();
+        let own = Settings {
+            is_keyed_by_identity: true,
+            ..Settings::default()
+        };
+        assert!(
+            judge(false, false, &shared).unwrap().terms.is_shareable(),
             "{line}"
         );
+        for (has_field, is_identified) in [(true, false), (false, true), (true, true)] {
+            let stored = judge(has_field, is_identified, &shared);
+            assert_eq!(stored.is_ok(), is_for_all, "{line}");
+            if let Err(why) = stored {
+                assert_eq!(why, NotStored::Identified);
+            }
+            let stored = judge(has_field, is_identified, &own).unwrap();
+            assert_eq!(stored.terms.is_shareable(), is_for_all, "{line}");
+        }
+        let forced = super::judge(200, &[("cache-control", line)], &shared, |question| {
+            question.is_identified = true;
+            question.overridden = Some(Override {
+                ttl: 1,
+                force: true,
+            });
+        });
+        assert_eq!(forced.is_ok(), is_for_all, "{line}");
     }
-    // What somebody unknown was given is everybody's.
-    assert!(terms(&["cache-control: max-age=60"]).unwrap().is_shareable);
+    let own = Settings {
+        is_keyed_by_identity: true,
+        ..Settings::default()
+    };
+    let private = judge(
+        200,
+        &[("cache-control", "private, max-age=60")],
+        &own,
+        |question| question.is_identified = true,
+    );
+    assert_eq!(private, Err(NotStored::Private));
 }
 
 #[test]
-fn named_fields_are_left_out() {
-    let headers = headers(&[
-        "cache-control: max-age=60, private=\"a, B\"",
-        "cache-control: no-cache=c, no-cache=\" set-cookie \"",
-    ]);
-    let (terms, names) = Terms::of(&exchange(&headers), &Rules::default(), None)
-        .ok()
-        .unwrap();
-    let names: Vec<_> = names.iter().map(HeaderName::as_str).collect();
-    assert_eq!(names, ["a", "b", "c", header::SET_COOKIE.as_str()]);
-    assert!(!terms.no_cache);
-}
-
-#[test]
-fn people_may_say_what_an_answer_does_not() {
-    // What the answer says holds, unless it is overruled.
-    assert_eq!(given(&[], 60, false).unwrap().lifetime, 60);
+fn cookies_are_not_given_to_others() {
+    let cookie = ("set-cookie", "a=b");
+    assert_eq!(outcome(200, &[FRESH, cookie]), Err(NotStored::SetCookie));
     assert_eq!(
-        given(&["cache-control: max-age=7"], 60, false)
-            .unwrap()
-            .lifetime,
-        7
-    );
-    assert_eq!(
-        given(&["cache-control: no-store"], 60, false),
-        Err(NotStored::NoStore)
-    );
-    assert_eq!(
-        given(&["cache-control: no-cache"], 60, false),
-        Err(NotStored::Useless)
-    );
-    let changed = "last-modified: Wed, 31 Dec 2025 22:20:00 GMT";
-    assert_eq!(
-        given(&[changed], 60, false).unwrap().lifetime,
-        60,
-        "a guess is none of its words"
-    );
-    for line in [
-        "no-store",
-        "private, max-age=7",
-        "no-cache",
-        "max-age=0, must-revalidate",
-    ] {
-        let terms = given(&[&format!("cache-control: {line}")], 60, true).unwrap();
-        assert_eq!(
-            (terms.lifetime, terms.no_cache, terms.must_revalidate),
-            (60, false, false),
-            "{line}"
-        );
-        assert!(terms.is_overridden);
-    }
-    assert_eq!(
-        given(&["set-cookie: a=b"], 60, true),
+        outcome(200, &[("cache-control", "public, max-age=60"), cookie]),
         Err(NotStored::SetCookie)
     );
-    let kept = given(&["cache-control: no-store, stale-if-error=9"], 60, true).unwrap();
-    assert_eq!(kept.stale_if_error, 9);
+    let keeps = Settings {
+        keeps_set_cookie: true,
+        ..Settings::default()
+    };
+    assert!(judge(200, &[FRESH, cookie], &keeps, |_| ()).is_ok());
+
+    let fields = [FRESH, cookie, ("cache-control", "no-cache=\"Set-Cookie\"")];
+    let stored = judge(200, &fields, &Settings::default(), |_| ()).unwrap();
+    let mut headers = headers(&fields);
+    stored.strip(&mut headers);
+    assert!(!headers.contains_key("set-cookie"));
 }
 
 #[test]
-fn how_stale_an_answer_may_be_is_its_own_affair_first() {
-    let of = |line: &str| {
-        let headers = headers(&[&format!("cache-control: max-age=9, {line}")]);
-        let rules = Rules {
-            stale_if_error: Some(100),
-            stale_while_revalidate: Some(50),
-            ..Rules::default()
+fn what_could_never_be_used_is_not_stored() {
+    let old = ("age", "60");
+    let modified = ("last-modified", DATE);
+    for (fields, expected) in [
+        (&[][..], false),
+        (&[ETAG], true),
+        (&[modified], true),
+        (&[("last-modified", "soon")], false),
+        (&[("cache-control", "max-age=0")], false),
+        (&[("cache-control", "max-age=0"), ETAG], true),
+        (
+            &[("cache-control", "max-age=0, stale-while-revalidate=1")],
+            true,
+        ),
+        (&[("cache-control", "max-age=0, stale-if-error=1")], true),
+        (
+            &[(
+                "cache-control",
+                "max-age=0, stale-if-error=1, must-revalidate",
+            )],
+            false,
+        ),
+        (&[("cache-control", "max-age=60, no-cache")], false),
+        (
+            &[("cache-control", "max-age=60, no-cache, stale-if-error=1")],
+            false,
+        ),
+        (&[("cache-control", "max-age=60, no-cache"), ETAG], true),
+        // Somebody may take it stale.
+        (&[FRESH, old], true),
+        (
+            &[("cache-control", "max-age=60, must-revalidate"), old],
+            false,
+        ),
+        (&[("cache-control", "s-maxage=60"), old], false),
+        (
+            &[("cache-control", "max-age=61, must-revalidate"), old],
+            true,
+        ),
+    ] {
+        let expected = if expected {
+            Ok(())
+        } else {
+            Err(NotStored::Useless)
         };
-        let (terms, _) = Terms::of(&exchange(&headers), &rules, None).ok().unwrap();
-        (terms.stale_while_revalidate, terms.stale_if_error)
-    };
-    assert_eq!(of("foo"), (50, 100));
-    assert_eq!(of("stale-if-error=5, stale-while-revalidate=6"), (6, 5));
-    assert_eq!(of("stale-if-error=5, stale-if-error=7"), (50, 5));
-    assert_eq!(of("stale-if-error=x"), (50, 0));
-    for line in ["must-revalidate", "proxy-revalidate"] {
-        assert_eq!(of(&format!("{line}, stale-if-error=5")), (0, 0));
+        assert_eq!(outcome(200, fields), expected, "{fields:?}");
     }
-    assert_eq!(of("s-maxage=9"), (0, 0));
-    assert_eq!(of("s-maxage=9, stale-while-revalidate=6"), (6, 0));
+}
+
+#[test]
+fn settings_count_where_the_response_is_silent() {
+    let judge = |status, fields: &[(&str, &str)], ttl, force| {
+        let stored = judge(status, fields, &Settings::default(), |question| {
+            question.overridden = Some(Override { ttl, force });
+        });
+        stored.map(|stored| {
+            (
+                stored.terms.age(kept(), NOW).ttl,
+                stored.terms.is_overridden(),
+            )
+        })
+    };
+    let modified = ("last-modified", "Fri, 31 May 2024 00:00:00 GMT");
+    let silent = ("x", "y");
+    let set = Ok((7, true));
+    for (fields, weak, forced) in [
+        (&[silent][..], set, set),
+        (&[modified], set, set),
+        (&[("cache-control", "public")], set, set),
+        (&[FRESH], Ok((60, false)), set),
+        (&[FRESH, ("age", "10")], Ok((50, false)), set),
+        (&[("age", "10")], set, set),
+        (&[("expires", "0"), ETAG], Ok((0, false)), set),
+        (
+            &[("cache-control", "no-store")],
+            Err(NotStored::NoStore),
+            set,
+        ),
+        (
+            &[("cache-control", "no-cache")],
+            Err(NotStored::Useless),
+            set,
+        ),
+        (
+            &[("cache-control", "private")],
+            Err(NotStored::Private),
+            Err(NotStored::Private),
+        ),
+        (
+            &[("set-cookie", "a")],
+            Err(NotStored::SetCookie),
+            Err(NotStored::SetCookie),
+        ),
+        (
+            &[("vary", "*")],
+            Err(NotStored::VaryAny),
+            Err(NotStored::VaryAny),
+        ),
+    ] {
+        for status in [200, 404, 500, 599] {
+            assert_eq!(judge(status, fields, 7, false), weak, "{status} {fields:?}");
+            assert_eq!(
+                judge(status, fields, 7, true),
+                forced,
+                "{status} {fields:?}"
+            );
+        }
+    }
+    assert_eq!(judge(200, &[silent], 0, false), Err(NotStored::Useless));
+
+    let settings = Settings {
+        stale_while_revalidate: 3,
+        stale_if_error: 4,
+        ..Settings::default()
+    };
+    for (line, expected) in [
+        ("max-age=1", (3, 4)),
+        (
+            "max-age=1, stale-while-revalidate=0, stale-if-error=9",
+            (0, 9),
+        ),
+        (
+            "max-age=1, stale-while-revalidate, stale-if-error=x",
+            (0, 0),
+        ),
+    ] {
+        let stored = super::judge(200, &[("cache-control", line)], &settings, |_| ()).unwrap();
+        let terms = stored.terms;
+        assert_eq!(
+            (terms.stale_while_revalidate, terms.stale_if_error),
+            expected,
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn fields_of_the_connection_are_not_stored() {
+    let fields = [
+        ("cache-control", "max-age=60, private=\"Own, other\""),
+        ("connection", "close, A"),
+        ("connection", "b,, (bad)"),
+        ("a", "1"),
+        ("b", "1"),
+        ("own", "1"),
+        ("own", "2"),
+        ("other", "1"),
+        ("keep-alive", "1"),
+        ("proxy-authenticate", "1"),
+        ("proxy-authentication-info", "1"),
+        ("proxy-authorization", "1"),
+        ("proxy-connection", "1"),
+        ("te", "1"),
+        ("trailer", "1"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "1"),
+        ("age", "1"),
+        ("c", "1"),
+        ("date", DATE),
+        ("content-length", "3"),
+        ("cache-status", "x"),
+    ];
+    let stored = judge(200, &fields, &Settings::default(), |_| ()).unwrap();
+    assert_eq!(stored.unstored_fields.as_slice(), ["own", "other"]);
+    let mut headers = headers(&fields);
+    stored.strip(&mut headers);
+    let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+    left.sort_unstable();
+    assert_eq!(
+        left,
+        [
+            "c",
+            "cache-control",
+            "cache-status",
+            "content-length",
+            "date"
+        ]
+    );
+}
+
+#[test]
+fn reasons_are_tokens() {
+    use NotStored as Not;
+    let all = [
+        Not::Method,
+        Not::Status,
+        Not::RequestNoStore,
+        Not::Malformed,
+        Not::NotUnderstood,
+        Not::NoStore,
+        Not::Private,
+        Not::Identified,
+        Not::VaryAny,
+        Not::SetCookie,
+        Not::NoFreshness,
+        Not::Useless,
+    ];
+    let mut words: Vec<_> = all.into_iter().map(NotStored::as_str).collect();
+    assert!(words.iter().all(|word| {
+        word.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+    }));
+    words.sort_unstable();
+    words.dedup();
+    assert_eq!(words.len(), all.len());
 }
