@@ -155,6 +155,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn nat64_is_the_ipv4_address_in_it() {
+        for (address, expected) in [
+            ("64:ff9b::192.0.2.7", "192.0.2.7"),
+            ("64:ff9b::ffff:ffff", "255.255.255.255"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("192.0.2.7", "192.0.2.7"),
+            // Neither the prefix for local use (RFC 8215), nor one bit beside the well-known one.
+            ("64:ff9b:1::192.0.2.7", "64:ff9b:1::192.0.2.7"),
+            ("64:ff9b::1:192.0.2.7", "64:ff9b::1:192.0.2.7"),
+            ("64:ff9a::192.0.2.7", "64:ff9a::192.0.2.7"),
+            ("::192.0.2.7", "::192.0.2.7"),
+            // Private networks are not behind it.
+            ("64:ff9b::", "64:ff9b::"),
+            ("64:ff9b::10.0.0.1", "64:ff9b::10.0.0.1"),
+            ("64:ff9b::127.0.0.1", "64:ff9b::127.0.0.1"),
+            ("64:ff9b::169.254.169.254", "64:ff9b::169.254.169.254"),
+            ("64:ff9b::192.168.0.1", "64:ff9b::192.168.0.1"),
+        ] {
+            let parsed = |text: &str| text.parse::<IpAddr>().unwrap();
+            assert_eq!(plain(parsed(address)), parsed(expected), "{address}");
+        }
+        // Whom a gateway trusts is what it is.
+        assert!(!networks(&["192.0.2.7"]).contains("64:ff9b::192.0.2.7".parse().unwrap()));
+    }
+
     proptest! {
         /// Few bits, so that networks are often within each other.
         #[test]

@@ -101,7 +101,8 @@ impl ThrottleLayer {
     /// Whether answers say what is left, in `RateLimit-Policy` and `RateLimit`: those of the service inside, and refusals. An [`Error`](crate::Error) of the
     /// service inside has them when it becomes an answer, as the gateway's own 404, 405, 413, 502 and 504 do; another type of error stays what it is.
     ///
-    /// What ends a request from outside of the layer has none of it: the time limit of a gateway, and for the throttle of a route the route's timeout.
+    /// What gives a request up from outside of the layer has none of it: the deadline of a gateway, or for the throttle of a route the route's timeout, when it has to cut
+    /// off a layer of yours. Backends keep to both by themselves, and answer through the layer.
     ///
     /// In a refusal, `RateLimit` is of the policies that refuse. So when a limit behind has refused (another throttle, or a backend whose 429 has
     /// `RateLimit`), this layer adds what there is to `RateLimit-Policy`, and nothing to `RateLimit`.

@@ -106,3 +106,20 @@ pub(super) fn would_refuse(seldom: &Seldom, refusal: &Refusal) {
     #[cfg(not(feature = "tracing"))]
     let _ = (refusal, times);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_happens_often_is_told_seldom_with_how_often_it_was() {
+        let seldom = Seldom::default();
+        assert_eq!(seldom.happened(), Some(1));
+        assert_eq!([seldom.happened(), seldom.happened()], [None; 2]);
+        tokio::time::advance(PAUSE - Duration::from_nanos(1)).await;
+        assert_eq!(seldom.happened(), None);
+        tokio::time::advance(Duration::from_nanos(1)).await;
+        assert_eq!(seldom.happened(), Some(4));
+        assert_eq!(seldom.happened(), None);
+    }
+}
