@@ -102,11 +102,20 @@ async fn a_slow_redis_costs_each_call_its_deadline_and_no_more() {
     for late in 1..=20 {
         let (error, time) = fails(&limiter).await;
         let deadline = Duration::from_millis(5);
-        assert!(
-            matches!(error, RedisError::TimedOut(told) if told == deadline),
-            "{error}"
-        );
-        assert!(deadline <= time && time < LITTLE, "{time:?}");
+        match error {
+            RedisError::TimedOut(told) if told == deadline => {
+                assert!(deadline <= time, "{time:?}");
+            }
+            // It is left alone for a moment.
+            _ => {
+                until("it is tried again", async || {
+                    fails(&limiter).await;
+                    limiter.figures().late == late
+                })
+                .await
+            }
+        }
+        assert!(time < LITTLE, "{time:?}");
         assert_eq!(limiter.figures().late, late);
     }
     proxy.block(false);
@@ -133,7 +142,8 @@ async fn a_silent_redis_is_left_alone() {
     let calm = RedisLimiter::new(redis.clone()).timeout(LONG);
     assert!(passes(&calm, &[ask(&policy, "k")]).await);
     proxy.block(true);
-    let limiter = RedisLimiter::new(redis.clone());
+    // Two of them are silence, before three of them are late.
+    let limiter = RedisLimiter::new(redis.clone()).timeout(Duration::from_millis(40));
     let begun = Instant::now();
     while let RedisError::TimedOut(_) = fails(&limiter).await.0 {}
     assert!(begun.elapsed() >= stall);

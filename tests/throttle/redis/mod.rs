@@ -3,6 +3,7 @@
 mod cluster;
 mod failing;
 mod gateways;
+mod late;
 mod lease;
 mod settings;
 mod sharing;
