@@ -5,6 +5,7 @@ mod failing;
 mod gateways;
 mod late;
 mod lease;
+mod poison;
 mod settings;
 mod sharing;
 
