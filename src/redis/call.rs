@@ -55,7 +55,9 @@ impl Shared {
         deadline: Deadline,
     ) -> Result<T, Failure> {
         let link = deadline.keep(self.link()).await??;
-        link.asked(clock::now());
+        let asked = clock::now();
+        self.may_ask(deadline.time, asked)?;
+        link.asked(asked);
         let mut connection = link.connection();
         let answer = deadline.keep(link.unless_ended(async {
             match question {
@@ -73,7 +75,7 @@ impl Shared {
             Ok(Some(answer)) => answer,
             Ok(None) => return Err(RedisError::unavailable("the connection has ended").into()),
             Err(late) => {
-                self.late(&link, clock::now());
+                self.late(&link, deadline.time, asked, clock::now());
                 return Err(late.into());
             }
         };
@@ -82,14 +84,14 @@ impl Shared {
                 Err(RedisError::unavailable(error.to_string()).into())
             }
             Err(error) => {
-                self.answered(&link);
+                self.answered(&link, asked);
                 if is_of_replica(&error) {
                     self.leave(&link, clock::now());
                 }
                 Err(Failure::Said(error))
             }
             Ok(answer) => {
-                self.answered(&link);
+                self.answered(&link, asked);
                 Ok(answer)
             }
         }

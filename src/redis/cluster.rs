@@ -20,7 +20,7 @@ use super::{
     slots::{self, Range},
     target::Place,
 };
-use crate::clock;
+use crate::{clock, random};
 
 pub(super) struct Cluster {
     /// How to reach the nodes that are known from the beginning.
@@ -240,7 +240,7 @@ impl Cluster {
             Err(reason) => {
                 // The old one is better than none.
                 if self.table.load().is_none() {
-                    state.circuit.failed(clock::now());
+                    state.circuit.failed(clock::now(), random::next_u64());
                 }
                 state.reason = reason;
             }

@@ -19,7 +19,9 @@ mod call;
 mod circuit;
 mod cluster;
 mod error;
+mod lateness;
 mod link;
+mod pauses;
 mod script;
 mod settings;
 mod shared;
@@ -51,7 +53,9 @@ use shared::Shared;
 ///
 /// It is connected to when it is needed first, on the runtime that needs it, and again when the connection has ended. Whoever
 /// asks meanwhile waits for that, within their timeout. When Redis can not be reached, or falls silent, calls fail at once until
-/// [`reconnect_delay`](Self::reconnect_delay) is over; then one of them tries it again.
+/// [`reconnect_delay`](Self::reconnect_delay) is over; then one of them tries it again. The same goes for a Redis that answers too late: when
+/// three calls in a row have had no answer in their time, those that would wait no longer than the shortest of them fail at once, until one that
+/// tries it is answered within that time. Clones that wait for longer go on asking.
 ///
 /// | setting | default |
 /// |---|---|
@@ -133,7 +137,8 @@ impl Redis {
         self.edit(|settings| settings.stall_timeout = time)
     }
 
-    /// For how long a Redis is left alone that could not be reached or fell silent: at first, and, as it doubles each time, at most.
+    /// For how long a Redis is left alone that could not be reached, fell silent or is late: at first, and, as it doubles each time, at most. Each time
+    /// it is shorter by up to a half, by chance, so that many gateways do not come back together.
     pub fn reconnect_delay(self, first: Duration, most: Duration) -> Self {
         self.edit(|settings| settings.reconnect_delay = (first, most))
     }

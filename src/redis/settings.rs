@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{circuit::Circuit, target::Target};
+use super::{circuit::Circuit, lateness::Lateness, pauses::Pauses, target::Target};
 
 #[derive(Clone)]
 pub(super) struct Settings {
@@ -41,7 +41,11 @@ impl Settings {
     }
 
     pub(super) fn circuit(&self) -> Circuit {
-        Circuit::new(self.reconnect_delay, self.stall_timeout)
+        Circuit::new(Pauses::new(self.reconnect_delay), self.stall_timeout)
+    }
+
+    pub(super) fn lateness(&self) -> Lateness {
+        Lateness::new(Pauses::new(self.reconnect_delay))
     }
 
     pub(super) fn ready(&self) -> Result<Ready, Arc<str>> {
