@@ -51,12 +51,24 @@ local function is_debt(micros, part, ask, at)
   return micros > ask[4] or micros == ask[4] and part > ask[5]
 end
 
+local function is_later(micros, part, than)
+  return micros > than[1] or micros == than[1] and part > than[2]
+end
+
+-- Behind a burst, and a debt of another one: a charge makes no more.
+local function latest(ask, at)
+  local part = 2 * ask[5]
+  local carry = part >= ask[3] and 1 or 0
+  return { at + 2 * ask[4] + carry, part - carry * ask[3] }
+end
+
 function rate.read(raw, ask)
   if not raw then
     return { now, 0 }
   end
   local micros, part, at = arrival(raw, ask)
-  if not micros or (not at) == is_debt(micros, part, ask, at or now) then
+  local is_wrong = micros and ((not at) == is_debt(micros, part, ask, at or now) or at and is_later(micros, part, latest(ask, at)))
+  if not micros or is_wrong then
     return { now + ask[4], ask[5] }, true
   end
   if at and at > now then
@@ -84,11 +96,19 @@ function rate.fits(state, ask, cost)
   return micros < ask[4] or micros == ask[4] and part <= ask[5]
 end
 
-function rate.spend(state, ask, cost)
+function rate.spend(state, ask, cost, is_charge)
   local micros, part = rate.time(ask, cost)
   micros, part = state[1] + micros, state[2] + part
   if part >= ask[3] then
     micros, part = micros + 1, part - ask[3]
+  end
+  -- A charge forgives none.
+  local most = latest(ask, now)
+  if is_charge and is_later(micros, part, most) then
+    micros, part = most[1], most[2]
+    if is_later(state[1], state[2], most) then
+      micros, part = state[1], state[2]
+    end
   end
   state[1], state[2] = math.min(micros, LATEST), part
 end
@@ -233,7 +253,7 @@ for index, key in ipairs(KEYS) do
     ask.kind.restore(state, ask, ask.cost, ask.more)
   else
     -- Of no account if one of them has refused: nothing is written then.
-    ask.kind.spend(state, ask, ask.cost)
+    ask.kind.spend(state, ask, ask.cost, action == 'charge')
   end
 end
 

@@ -175,7 +175,7 @@ async fn a_debt_stays_one() {
     // Of a window, it is what a count can say.
     for (policy, least) in policies()
         .into_iter()
-        .zip([PERIOD * 3, PERIOD * 3, PERIOD / 2])
+        .zip([PERIOD * 3 / 2, PERIOD * 3 / 2, PERIOD / 2])
     {
         let charge = Ask {
             cost: 20,
