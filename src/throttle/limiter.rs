@@ -55,7 +55,7 @@ pub trait RateLimiter: Send + Sync + 'static {
     }
 
     /// The store that decides for [`OnFailure::Local`](super::OnFailure::Local) while this limiter can not: of all its clones the same one, so that layers that share the limiter share
-    /// what is spent meanwhile, too. Limiters with the same one count as one when a gateway looks for limits that would be spent from twice. Default: `None`, each layer has one of its own.
+    /// what is spent meanwhile, too. Limiters with the same one count as one when a gateway looks for limits that would be spent from twice. It has room for 64 policies, of all these layers together. Default: `None`, each layer has one of its own.
     fn fallback(&self) -> Option<LocalStore> {
         None
     }

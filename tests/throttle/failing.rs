@@ -251,3 +251,19 @@ async fn layers_that_share_a_limiter_share_what_stands_in_for_it() {
         assert_eq!(answer.status, status, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_part_owes_what_the_whole_limit_has() {
+    let fickle = Fickle::default();
+    fickle.is_away.store(true, Relaxed);
+    let throttle = ThrottleLayer::new(Rule::new(of(4)).cost(4)).limiter(fickle);
+    let throttle = throttle.on_failure(OnFailure::Local { gateways: 4 });
+    let route = Route::new("/{*rest}").to("backend");
+    let gateway = gateway().await.throttle(throttle).route(route);
+    let gateway = serve(gateway.build().unwrap()).await;
+    assert_eq!(statuses(gateway, "192.0.2.1", 2).await, [200, 429]);
+    let refused = get(gateway, "/", "192.0.2.1", &[]).await;
+    let wait: u64 = refused.header("retry-after")[0].parse().unwrap();
+    // One in four hours, and all four have to come back: one burst of a part is but one.
+    assert!((57_590..=57_600).contains(&wait), "{wait}");
+}
