@@ -46,6 +46,30 @@ async fn a_redis_that_is_not_there_is_known_at_once() {
     assert_eq!((figures.asked, figures.failed, figures.late), (100, 100, 0));
 }
 
+#[tokio::test]
+async fn layers_on_one_redis_share_what_stands_in_for_it() {
+    use tower_gateway::{
+        Route,
+        throttle::{Policy, ThrottleLayer},
+    };
+
+    use crate::world::{gateway, get};
+
+    let (_socket, nobody) = refusing();
+    let limiter = RedisLimiter::new(Redis::new(format!("redis://{nobody}")));
+    // One of two gateways has two of four.
+    let layer = || ThrottleLayer::new(Policy::per_hour(1).burst(4)).limiter(limiter.clone());
+    let gateway = gateway()
+        .await
+        .route(Route::new("/a").to("backend").throttle(layer()))
+        .route(Route::new("/b").to("backend").throttle(layer()));
+    let gateway = crate::support::serve(gateway.build().unwrap()).await;
+    for (path, expected) in [("/a", 200), ("/b", 200), ("/a", 429), ("/b", 429)] {
+        let answer = get(gateway, path, "192.0.2.1", &[]).await;
+        assert_eq!(answer.status, expected, "{path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_killed_and_comes_back_under_load() {
     let mut server = Server::start();
