@@ -120,7 +120,7 @@ impl From<Failure> for RedisError {
 }
 
 /// A server that was the primary is a replica now, and its name may lead to the new one. Before version 7 a script's error has the code in its text.
-fn is_of_replica(error: &::redis::RedisError) -> bool {
+pub(super) fn is_of_replica(error: &::redis::RedisError) -> bool {
     let has = |code: &str| {
         let is_in_text = |text: &str| text.contains(&format!("-{code} "));
         error.code() == Some(code)

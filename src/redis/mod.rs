@@ -89,7 +89,9 @@ impl Redis {
     }
 
     /// A cluster, by the URLs of some of its nodes; which others there are, and who has which keys, is asked of those, and again when keys
-    /// have moved or a node is away. The nodes are greeted as the first URL says; over TLS, each has a certificate for the host that the cluster tells of it.
+    /// have moved or a node is away. Whom the cluster tells of is greeted in the same way, so user, password and TLS are one setting of all: URLs that do not agree in
+    /// these, one that is wrong, and a database that is not 0 are among the [`mistakes`](Self::mistakes), and make each call fail. Over TLS, each node has a
+    /// certificate for the host that the cluster tells of it.
     ///
     /// All keys of one call have to be in one slot of a cluster; while a slot moves to another node, calls about several keys may fail for
     /// a moment (`TRYAGAIN`), as those of all clients do.
@@ -101,8 +103,9 @@ impl Redis {
     /// assert!(redis.mistakes().is_empty());
     /// ```
     pub fn cluster<U: Into<Box<str>>>(urls: impl IntoIterator<Item = U>) -> Self {
-        let settings = urls.into_iter().map(|url| Settings::new(url.into()));
-        Self::at(Servers::Cluster(Arc::new(Cluster::new(settings.collect()))))
+        let urls: Arc<[Box<str>]> = urls.into_iter().map(Into::into).collect();
+        let settings = Settings::new(urls.first().cloned().unwrap_or_default());
+        Self::at(Servers::Cluster(Arc::new(Cluster::new(urls, settings))))
     }
 
     fn at(servers: Servers) -> Self {
@@ -147,14 +150,18 @@ impl Redis {
     #[cfg(feature = "tls")]
     pub fn tls_authority(self, pem: impl Into<Vec<u8>>) -> Self {
         let roots = crate::tls::Roots::Own(pem.into());
-        self.edit(|settings| settings.tls.roots = roots.clone())
+        self.edit(|settings| settings.tls.edit(|tls| tls.roots = roots.clone()))
     }
 
     /// Shows this certificate chain (PEM), with its private key (PEM), when it is asked for.
     #[cfg(feature = "tls")]
     pub fn tls_identity(self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         let identity = (chain.into(), key.into());
-        self.edit(|settings| settings.tls.identity = Some(identity.clone()))
+        self.edit(|settings| {
+            settings
+                .tls
+                .edit(|tls| tls.identity = Some(identity.clone()));
+        })
     }
 
     /// What is wrong with the settings: each names one, and what is allowed. A layer that uses this Redis reports them with its own.
@@ -265,8 +272,8 @@ impl Redis {
         self.servers = match &self.servers {
             Servers::One(shared) => Servers::One(Arc::new(Shared::new(edit(&shared.settings)))),
             Servers::Cluster(cluster) => {
-                let settings = cluster.settings().iter().map(edit).collect();
-                Servers::Cluster(Arc::new(Cluster::new(settings)))
+                let settings = edit(cluster.settings());
+                Servers::Cluster(Arc::new(Cluster::new(cluster.urls(), settings)))
             }
         };
         self
@@ -300,6 +307,14 @@ mod tests {
             (Redis::cluster(["redis://localhost/1"]), "database"),
             (Redis::cluster(["unix:///run/r.sock"]), "TCP"),
             (Redis::cluster::<&str>([]), "one URL"),
+            (Redis::cluster(["redis://a", "http://b"]), "redis://"),
+            (Redis::cluster(["redis://a", "redis://b/1"]), "database"),
+            (Redis::cluster(["redis://a", "unix:///run/r.sock"]), "TCP"),
+            (Redis::cluster(["redis://u@a", "redis://b"]), "user"),
+            (Redis::cluster(["redis://:p@a", "redis://:q@b"]), "password"),
+            (Redis::cluster(["redis://a", "redis://:q@b"]), "password"),
+            #[cfg(feature = "tls")]
+            (Redis::cluster(["redis://a", "rediss://b"]), "TLS"),
             (good().connect_timeout(zero), "connect_timeout"),
             (good().stall_timeout(zero), "stall_timeout"),
             (
