@@ -15,7 +15,7 @@
 
 use std::{any::Any, borrow::Cow, fmt, sync::Arc, time::Duration};
 
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 
 /// Any error, as tower and hyper pass it around.
@@ -33,6 +33,8 @@ struct Inner {
     retryable: bool,
     retry_after: Option<Duration>,
     elsewhere: bool,
+    /// For its answer.
+    fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// The side that is to blame for an [`Error`].
@@ -156,6 +158,7 @@ impl Error {
             retryable,
             retry_after: None,
             elsewhere: false,
+            fields: Vec::new(),
         }))
     }
 
@@ -183,6 +186,19 @@ impl Error {
     /// Says that there is another backend, which has not been asked.
     pub(crate) fn with_elsewhere(self) -> Self {
         self.edit(|inner| inner.elsewhere = true)
+    }
+
+    /// Adds fields to its answer, behind those that it has.
+    pub(crate) fn with_fields(
+        self,
+        fields: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> Self {
+        self.edit(|inner| inner.fields.extend(fields))
+    }
+
+    /// The fields that were added to its answer.
+    pub(crate) fn fields(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.0.fields
     }
 
     /// What went wrong.
@@ -259,6 +275,15 @@ pub(crate) fn seen_in<E: 'static>(error: &E) -> Option<&Error> {
     match error.downcast_ref::<BoxError>() {
         Some(boxed) => find(boxed.as_ref()),
         None => error.downcast_ref(),
+    }
+}
+
+/// The crate's error in one of any type, to be changed: itself, or one that is boxed as it is.
+pub(crate) fn own_in<E: 'static>(error: &mut E) -> Option<&mut Error> {
+    let error: &mut dyn Any = error;
+    match error.is::<BoxError>() {
+        true => error.downcast_mut::<BoxError>()?.downcast_mut(),
+        false => error.downcast_mut(),
     }
 }
 

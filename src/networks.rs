@@ -1,6 +1,6 @@
 //! Sets of IP addresses, given as addresses and networks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -41,6 +41,23 @@ impl FromIterator<IpNet> for Networks {
             v4: disjoint(v4),
             v6: disjoint(v6),
         }
+    }
+}
+
+/// The IPv4 address that an IPv6 address stands for: mapped, or in NAT64's well-known prefix 64:ff9b::/96 (RFC 6052, section 2.1). That has no private
+/// addresses (section 3.1): what claims to be one is left as it is.
+pub(crate) fn plain(address: IpAddr) -> IpAddr {
+    const NAT64: u128 = 0x0064_ff9b << 96;
+    let address = address.to_canonical();
+    let IpAddr::V6(v6) = address else {
+        return address;
+    };
+    let (prefix, rest) = (v6.to_bits() & !u128::from(u32::MAX), v6.to_bits() as u32);
+    let v4 = Ipv4Addr::from_bits(rest);
+    let is_private = v4.is_private() || v4.is_loopback() || v4.is_link_local() || rest == 0;
+    match prefix == NAT64 && !is_private {
+        true => v4.into(),
+        false => address,
     }
 }
 
@@ -136,6 +153,32 @@ mod tests {
         ] {
             assert_eq!(networks(&[text]).contains(mapped), is_within, "{text}");
         }
+    }
+
+    #[test]
+    fn nat64_is_the_ipv4_address_in_it() {
+        for (address, expected) in [
+            ("64:ff9b::192.0.2.7", "192.0.2.7"),
+            ("64:ff9b::ffff:ffff", "255.255.255.255"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("192.0.2.7", "192.0.2.7"),
+            // Neither the prefix for local use (RFC 8215), nor one bit beside the well-known one.
+            ("64:ff9b:1::192.0.2.7", "64:ff9b:1::192.0.2.7"),
+            ("64:ff9b::1:192.0.2.7", "64:ff9b::1:192.0.2.7"),
+            ("64:ff9a::192.0.2.7", "64:ff9a::192.0.2.7"),
+            ("::192.0.2.7", "::192.0.2.7"),
+            // Private networks are not behind it.
+            ("64:ff9b::", "64:ff9b::"),
+            ("64:ff9b::10.0.0.1", "64:ff9b::10.0.0.1"),
+            ("64:ff9b::127.0.0.1", "64:ff9b::127.0.0.1"),
+            ("64:ff9b::169.254.169.254", "64:ff9b::169.254.169.254"),
+            ("64:ff9b::192.168.0.1", "64:ff9b::192.168.0.1"),
+        ] {
+            let parsed = |text: &str| text.parse::<IpAddr>().unwrap();
+            assert_eq!(plain(parsed(address)), parsed(expected), "{address}");
+        }
+        // Whom a gateway trusts is what it is.
+        assert!(!networks(&["192.0.2.7"]).contains("64:ff9b::192.0.2.7".parse().unwrap()));
     }
 
     proptest! {

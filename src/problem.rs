@@ -154,6 +154,9 @@ impl Error {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        for (name, value) in self.fields() {
+            response.headers_mut().append(name, value.clone());
+        }
         response.extensions_mut().insert(Rejection(self));
         response
     }

@@ -18,6 +18,7 @@ use crate::{
         HostPattern, PathPattern, Rewriter, RouteMatch, RouteTable, TableError, WeightedSplit,
     },
     template::Param,
+    throttle::ThrottleLayer,
     upstream::ForwardHeaders,
 };
 
@@ -38,6 +39,16 @@ impl Assembly {
     pub(crate) fn owned(&self) -> impl Iterator<Item = HeaderName> {
         let routes = self.routes.iter().map(|route| &route.access);
         routes.chain([&self.access]).flat_map(Access::owned)
+    }
+
+    /// What routes and this throttle at the door would both spend of for a request.
+    pub(crate) fn spent_twice(&self, door: Option<&ThrottleLayer>) -> Vec<String> {
+        let mut mistakes = self.shares.twice_with(door);
+        for route in &self.routes {
+            let twice = route.shares.twice_with(door).into_iter();
+            mistakes.extend(twice.map(|what| format!("route `{}`: {what}", route.label())));
+        }
+        mistakes
     }
 
     /// The routes, ready for requests; what is wrong with them is added to the mistakes.

@@ -186,7 +186,7 @@ impl GatewayBuilder {
         mistakes.extend(self.guards.mistakes());
         mistakes.extend(self.assembly.access.mistakes());
         mistakes.extend(self.assembly.shares.mistakes());
-        mistakes.extend(self.assembly.caching.mistakes());
+        mistakes.extend(self.assembly.spent_twice(self.guards.throttle.as_ref()));
         let stages = self.guards.of_gateway(&self.layers);
         let plan = Plan {
             outer: &self.outer,

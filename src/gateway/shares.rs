@@ -63,6 +63,23 @@ impl Shares {
         mistakes
     }
 
+    /// What a request would spend twice of, because it stands at the door too.
+    pub(crate) fn twice_with(&self, door: Option<&ThrottleLayer>) -> Vec<String> {
+        let mut names: Vec<_> = door
+            .zip(self.throttle.as_ref())
+            .into_iter()
+            .flat_map(|(door, own)| door.spent_twice_with(own))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let twice = names.iter().map(|name| {
+            format!(
+                "throttle policy {name:?}: it is at the door too, by the same key in the same store, so that each request would spend twice of it; leave out one of them, or give it another name"
+            )
+        });
+        twice.collect()
+    }
+
     /// The routes that there are costs for.
     pub(crate) fn priced(&self) -> impl Iterator<Item = &str> {
         self.throttle.iter().flat_map(ThrottleLayer::routes)

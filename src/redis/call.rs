@@ -55,7 +55,9 @@ impl Shared {
         deadline: Deadline,
     ) -> Result<T, Failure> {
         let link = deadline.keep(self.link()).await??;
-        link.asked(clock::now());
+        let asked = clock::now();
+        self.may_ask(deadline.time, asked)?;
+        link.asked(asked);
         let mut connection = link.connection();
         let answer = deadline.keep(link.unless_ended(async {
             match question {
@@ -73,7 +75,7 @@ impl Shared {
             Ok(Some(answer)) => answer,
             Ok(None) => return Err(RedisError::unavailable("the connection has ended").into()),
             Err(late) => {
-                self.late(&link, clock::now());
+                self.late(&link, deadline.time, asked, clock::now());
                 return Err(late.into());
             }
         };
@@ -82,14 +84,14 @@ impl Shared {
                 Err(RedisError::unavailable(error.to_string()).into())
             }
             Err(error) => {
-                self.answered(&link);
+                self.answered(&link, asked);
                 if is_of_replica(&error) {
                     self.leave(&link, clock::now());
                 }
                 Err(Failure::Said(error))
             }
             Ok(answer) => {
-                self.answered(&link);
+                self.answered(&link, asked);
                 Ok(answer)
             }
         }
@@ -118,7 +120,7 @@ impl From<Failure> for RedisError {
 }
 
 /// A server that was the primary is a replica now, and its name may lead to the new one. Before version 7 a script's error has the code in its text.
-fn is_of_replica(error: &::redis::RedisError) -> bool {
+pub(super) fn is_of_replica(error: &::redis::RedisError) -> bool {
     let has = |code: &str| {
         let is_in_text = |text: &str| text.contains(&format!("-{code} "));
         error.code() == Some(code)

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::pauses::Pauses;
+
 /// What somebody does who has something to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
@@ -15,16 +17,13 @@ pub(super) enum Turn {
     GiveUp,
 }
 
-/// A dead Redis costs one call its time for each attempt; the others know at once. The time to the next attempt doubles with each failure,
-/// up to a limit, and is forgotten when something was answered.
+/// A dead Redis costs one call its time for each attempt; the others know at once. The pauses between attempts become longer with each failure,
+/// which is forgotten when something was answered.
 #[derive(Clone, Debug)]
 pub(super) struct Circuit {
-    /// The times to the second attempt, and to the next one at most.
-    delays: (Duration, Duration),
+    pauses: Pauses,
     /// For how long others wait for the first attempt.
     patience: Duration,
-    /// The last one; none since something was answered.
-    delay: Option<Duration>,
     phase: Phase,
 }
 
@@ -33,15 +32,14 @@ enum Phase {
     Apart,
     Connecting { since: Instant },
     Together,
-    Down { until: Instant },
+    Down { since: Instant, pause: Duration },
 }
 
 impl Circuit {
-    pub(super) fn new(delays: (Duration, Duration), patience: Duration) -> Self {
+    pub(super) fn new(pauses: Pauses, patience: Duration) -> Self {
         Self {
-            delays,
+            pauses,
             patience,
-            delay: None,
             phase: Phase::Apart,
         }
     }
@@ -51,12 +49,14 @@ impl Circuit {
             Phase::Together => Turn::Ask,
             Phase::Connecting { since } => {
                 let is_young = now.saturating_duration_since(since) < self.patience;
-                match self.delay.is_none() && is_young {
+                match self.pauses.is_first() && is_young {
                     true => Turn::Wait,
                     false => Turn::GiveUp,
                 }
             }
-            Phase::Down { until } if now < until => Turn::GiveUp,
+            Phase::Down { since, pause } if now.saturating_duration_since(since) < pause => {
+                Turn::GiveUp
+            }
             Phase::Apart | Phase::Down { .. } => {
                 self.phase = Phase::Connecting { since: now };
                 Turn::Connect
@@ -71,7 +71,9 @@ impl Circuit {
     /// The time until it is tried again, while it is left alone.
     pub(super) fn is_down_for(&self, now: Instant) -> Option<Duration> {
         match self.phase {
-            Phase::Down { until } => Some(until.saturating_duration_since(now)),
+            Phase::Down { since, pause } => {
+                Some(pause.saturating_sub(now.saturating_duration_since(since)))
+            }
             _ => None,
         }
     }
@@ -82,17 +84,13 @@ impl Circuit {
 
     /// Something was answered.
     pub(super) fn answered(&mut self) {
-        self.delay = None;
+        self.pauses.reset();
     }
 
     /// It could not be reached, or has fallen silent.
-    pub(super) fn failed(&mut self, now: Instant) {
-        let (first, most) = self.delays;
-        let delay = self.delay.map_or(first, |delay| delay.saturating_mul(2));
-        let delay = delay.min(most);
-        self.delay = Some(delay);
-        let until = now.checked_add(delay).unwrap_or(now);
-        self.phase = Phase::Down { until };
+    pub(super) fn failed(&mut self, now: Instant, random: u64) {
+        let pause = self.pauses.next(random);
+        self.phase = Phase::Down { since: now, pause };
     }
 
     /// The connection, or the attempt at one, has ended without a failure: servers end connections that are idle, and restart.
@@ -111,7 +109,8 @@ mod tests {
     impl Test {
         fn new() -> Self {
             let ms = Duration::from_millis;
-            Self(Circuit::new((ms(100), ms(300)), ms(50)), Instant::now())
+            let pauses = Pauses::new((ms(100), ms(300)));
+            Self(Circuit::new(pauses, ms(50)), Instant::now())
         }
 
         fn at(&self, ms: u64) -> Instant {
@@ -123,7 +122,7 @@ mod tests {
         }
 
         fn failed(&mut self, ms: u64) {
-            self.0.failed(self.at(ms));
+            self.0.failed(self.at(ms), u64::MAX);
         }
     }
 
@@ -165,6 +164,18 @@ mod tests {
             (test.turn(now + 99), test.turn(now + 100)),
             (Turn::GiveUp, Turn::Connect)
         );
+    }
+
+    #[test]
+    fn a_pause_that_is_longer_than_time_itself_is_one() {
+        let pauses = Pauses::new((Duration::MAX, Duration::MAX));
+        let mut circuit = Circuit::new(pauses, Duration::MAX);
+        let now = Instant::now();
+        for _ in 0..3 {
+            circuit.failed(now, 0);
+            assert_eq!(circuit.turn(now), Turn::GiveUp);
+        }
+        assert!(circuit.is_down_for(now) >= Some(Duration::MAX / 2));
     }
 
     #[test]

@@ -12,20 +12,21 @@ use futures_util::future::{FutureExt, select_ok};
 use tokio::sync::watch;
 
 use super::{
-    call::{Deadline, Failure, Question},
+    call::{Deadline, Failure, Question, is_of_replica},
     circuit::{Circuit, Turn},
     error::RedisError,
     settings::Settings,
     shared::Shared,
     slots::{self, Range},
-    target::Place,
+    target::{Place, Target},
 };
-use crate::clock;
+use crate::{clock, random};
 
 pub(super) struct Cluster {
-    /// How to reach the nodes that are known from the beginning.
-    settings: Vec<Settings>,
-    /// Each with its own circuit.
+    urls: Arc<[Box<str>]>,
+    /// Of all nodes, as the first URL says and all others do.
+    settings: Settings,
+    /// Those that are known from the beginning, each with its own circuit; none if the URLs are wrong.
     seeds: Vec<Arc<Shared>>,
     /// What is asked, without a lock.
     table: ArcSwapOption<Table>,
@@ -36,7 +37,7 @@ pub(super) struct Cluster {
 struct Table(Vec<(u16, u16, Arc<Shared>)>);
 
 struct State {
-    nodes: HashMap<(Box<str>, u16), Arc<Shared>>,
+    nodes: HashMap<At, Arc<Shared>>,
     /// Whether there is a table, and who asks for it when there is none.
     circuit: Circuit,
     attempt: Option<watch::Receiver<bool>>,
@@ -45,59 +46,53 @@ struct State {
     reason: RedisError,
 }
 
+/// Host and port.
+type At = (Box<str>, u16);
+
 /// Of one call: more than two are a cluster that is not in agreement.
 const MOST_REDIRECTS: usize = 4;
 /// How many nodes are asked for the table beside the seeds.
 const ASKED: usize = 3;
 
 impl Cluster {
-    pub(super) fn new(settings: Vec<Settings>) -> Self {
-        let seeds: Vec<_> = settings
-            .iter()
-            .map(|settings| Arc::new(Shared::new(settings.clone())))
-            .collect();
+    pub(super) fn new(urls: Arc<[Box<str>]>, settings: Settings) -> Self {
         let mut nodes = HashMap::new();
-        for seed in &seeds {
-            if let Some(place) = place(&seed.settings) {
-                nodes.insert(place, seed.clone());
-            }
-        }
-        let first = settings.first().cloned();
-        let first = first.unwrap_or_else(|| Settings::new("".into()));
+        let known = places(&urls).unwrap_or_default();
+        let seeds = known.into_iter().map(|(host, port)| {
+            let node = Arc::new(Shared::new(settings.of_node(&host, port)));
+            nodes.insert((host, port), node.clone());
+            node
+        });
         Self {
-            seeds,
+            seeds: seeds.collect(),
             table: ArcSwapOption::empty(),
             state: Mutex::new(State {
                 nodes,
-                circuit: first.circuit(),
+                circuit: settings.circuit(),
                 attempt: None,
                 begun: None,
                 reason: RedisError::unavailable("the cluster has not been asked yet"),
             }),
+            urls,
             settings,
         }
     }
 
-    pub(super) fn settings(&self) -> &[Settings] {
+    pub(super) fn settings(&self) -> &Settings {
         &self.settings
     }
 
+    pub(super) fn urls(&self) -> Arc<[Box<str>]> {
+        self.urls.clone()
+    }
+
     pub(super) fn mistakes(&self) -> Vec<String> {
-        let Some(first) = self.settings.first() else {
-            return vec!["a cluster has at least one URL".to_owned()];
-        };
-        let mut mistakes = first.mistakes();
-        for settings in &self.settings {
-            match settings.target() {
-                Err(wrong) if !mistakes.contains(&wrong) => mistakes.push(wrong),
-                Ok(target) if matches!(target.place, Place::Unix(_)) => {
-                    mistakes.push("a cluster is reached over TCP".to_owned());
-                }
-                Ok(target) if target.login.db() != 0 => {
-                    mistakes.push("a cluster has one database, 0".to_owned());
-                }
-                _ => {}
-            }
+        let mut mistakes = places(&self.urls).err().unwrap_or_default();
+        if !self.urls.is_empty() {
+            let others = self.settings.mistakes();
+            let is_new = |mistake: &String| !mistakes.contains(mistake);
+            let others: Vec<_> = others.into_iter().filter(is_new).collect();
+            mistakes.extend(others);
         }
         mistakes
     }
@@ -136,11 +131,13 @@ impl Cluster {
                     Question::One(command)
                 }
                 Some("ASK") => Question::Asking(command),
-                Some("CLUSTERDOWN" | "READONLY") => {
-                    self.ask_again(clock::now());
+                code => {
+                    // There may be another one by now.
+                    if code == Some("CLUSTERDOWN") || is_of_replica(error) {
+                        self.ask_again(clock::now());
+                    }
                     return Err(failure);
                 }
-                _ => return Err(failure),
             };
             let told = error.redirect_node();
             let Some((host, port)) = told.and_then(|(place, _)| slots::place(place)) else {
@@ -195,10 +192,7 @@ impl Cluster {
     /// Asks for the table in the background, if nobody does or just did.
     fn ask_again(self: &Arc<Self>, now: Instant) {
         let mut state = self.state();
-        let Some(first) = self.settings.first() else {
-            return;
-        };
-        let pause = first.reconnect_delay.0;
+        let pause = self.settings.reconnect_delay.0;
         let is_early = |begun| now.saturating_duration_since(begun) < pause;
         if !state.is_attempting() && !state.begun.is_some_and(is_early) {
             self.begin(&mut state, now);
@@ -226,7 +220,10 @@ impl Cluster {
         let each = asked.iter().map(|node| self.read_from(node, &question));
         let each: Vec<_> = each.map(FutureExt::boxed).collect();
         let read = match each.is_empty() {
-            true => Err(RedisError::unavailable("a cluster has at least one URL")),
+            true => {
+                let wrong = places(&self.urls).err().unwrap_or_default();
+                Err(RedisError::unavailable(wrong.join("; ")))
+            }
             false => select_ok(each).await.map(|(read, _)| read),
         };
         let mut state = self.state();
@@ -240,7 +237,7 @@ impl Cluster {
             Err(reason) => {
                 // The old one is better than none.
                 if self.table.load().is_none() {
-                    state.circuit.failed(clock::now());
+                    state.circuit.failed(clock::now(), random::next_u64());
                 }
                 state.reason = reason;
             }
@@ -284,13 +281,12 @@ impl State {
     fn node(&mut self, host: Option<&str>, port: u16, from: &Shared) -> Arc<Shared> {
         let host = match host {
             Some(host) => host.into(),
-            None => place(&from.settings).map_or_else(Box::default, |(host, _)| host),
+            None => {
+                let from = from.settings.node.as_ref();
+                from.map_or_else(Box::default, |(host, _)| host.clone())
+            }
         };
-        let make = || {
-            let mut settings = from.settings.clone();
-            settings.node = Some((host.clone(), port));
-            Arc::new(Shared::new(settings))
-        };
+        let make = || Arc::new(Shared::new(from.settings.of_node(&host, port)));
         let place = (host.clone(), port);
         self.nodes.entry(place).or_insert_with(make).clone()
     }
@@ -321,9 +317,45 @@ impl Table {
     }
 }
 
-fn place(settings: &Settings) -> Option<(Box<str>, u16)> {
-    match settings.target().ok()?.place {
-        Place::Tcp { host, port, .. } => Some((host.into(), port)),
-        Place::Unix(_) => None,
+/// Where the nodes with these URLs are; or what is wrong, each of it once.
+fn places(urls: &[Box<str>]) -> Result<Vec<At>, Vec<String>> {
+    let mut mistakes = Vec::new();
+    let mut places: Vec<At> = Vec::new();
+    let mut first: Option<Target> = None;
+    for url in urls {
+        let target = match Target::parse(url) {
+            Ok(target) => target,
+            Err(wrong) => {
+                mistakes.push(wrong);
+                continue;
+            }
+        };
+        if target.login.db() != 0 {
+            mistakes.push("a cluster has one database, 0".to_owned());
+        }
+        match &target.place {
+            Place::Unix(_) => mistakes.push("a cluster is reached over TCP".to_owned()),
+            Place::Tcp { host, port, .. } => {
+                let place = (host.as_str().into(), *port);
+                if !places.contains(&place) {
+                    places.push(place);
+                }
+                let first = first.get_or_insert_with(|| target.clone());
+                if let Some(what) = first.greets_unlike(&target) {
+                    mistakes.push(format!(
+                        "the URLs of a cluster do not agree in {what}, which is one setting of all nodes"
+                    ));
+                }
+            }
+        }
+    }
+    if urls.is_empty() {
+        mistakes.push("a cluster has at least one URL".to_owned());
+    }
+    mistakes.sort_unstable();
+    mistakes.dedup();
+    match mistakes.is_empty() {
+        true => Ok(places),
+        false => Err(mistakes),
     }
 }

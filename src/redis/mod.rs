@@ -19,7 +19,9 @@ mod call;
 mod circuit;
 mod cluster;
 mod error;
+mod lateness;
 mod link;
+mod pauses;
 mod script;
 mod settings;
 mod shared;
@@ -51,7 +53,9 @@ use shared::Shared;
 ///
 /// It is connected to when it is needed first, on the runtime that needs it, and again when the connection has ended. Whoever
 /// asks meanwhile waits for that, within their timeout. When Redis can not be reached, or falls silent, calls fail at once until
-/// [`reconnect_delay`](Self::reconnect_delay) is over; then one of them tries it again.
+/// [`reconnect_delay`](Self::reconnect_delay) is over; then one of them tries it again. The same goes for a Redis that answers too late: when
+/// three calls in a row have had no answer in their time, those that would wait no longer than the shortest of them fail at once, until one that
+/// tries it is answered within that time. Clones that wait for longer go on asking.
 ///
 /// | setting | default |
 /// |---|---|
@@ -85,7 +89,9 @@ impl Redis {
     }
 
     /// A cluster, by the URLs of some of its nodes; which others there are, and who has which keys, is asked of those, and again when keys
-    /// have moved or a node is away. The nodes are greeted as the first URL says; over TLS, each has a certificate for the host that the cluster tells of it.
+    /// have moved or a node is away. Whom the cluster tells of is greeted in the same way, so user, password and TLS are one setting of all: URLs that do not agree in
+    /// these, one that is wrong, and a database that is not 0 are among the [`mistakes`](Self::mistakes), and make each call fail. Over TLS, each node has a
+    /// certificate for the host that the cluster tells of it.
     ///
     /// All keys of one call have to be in one slot of a cluster; while a slot moves to another node, calls about several keys may fail for
     /// a moment (`TRYAGAIN`), as those of all clients do.
@@ -97,8 +103,9 @@ impl Redis {
     /// assert!(redis.mistakes().is_empty());
     /// ```
     pub fn cluster<U: Into<Box<str>>>(urls: impl IntoIterator<Item = U>) -> Self {
-        let settings = urls.into_iter().map(|url| Settings::new(url.into()));
-        Self::at(Servers::Cluster(Arc::new(Cluster::new(settings.collect()))))
+        let urls: Arc<[Box<str>]> = urls.into_iter().map(Into::into).collect();
+        let settings = Settings::new(urls.first().cloned().unwrap_or_default());
+        Self::at(Servers::Cluster(Arc::new(Cluster::new(urls, settings))))
     }
 
     fn at(servers: Servers) -> Self {
@@ -133,7 +140,8 @@ impl Redis {
         self.edit(|settings| settings.stall_timeout = time)
     }
 
-    /// For how long a Redis is left alone that could not be reached or fell silent: at first, and, as it doubles each time, at most.
+    /// For how long a Redis is left alone that could not be reached, fell silent or is late: at first, and, as it doubles each time, at most. Each time
+    /// it is shorter by up to a half, by chance, so that many gateways do not come back together.
     pub fn reconnect_delay(self, first: Duration, most: Duration) -> Self {
         self.edit(|settings| settings.reconnect_delay = (first, most))
     }
@@ -142,14 +150,18 @@ impl Redis {
     #[cfg(feature = "tls")]
     pub fn tls_authority(self, pem: impl Into<Vec<u8>>) -> Self {
         let roots = crate::tls::Roots::Own(pem.into());
-        self.edit(|settings| settings.tls.roots = roots.clone())
+        self.edit(|settings| settings.tls.edit(|tls| tls.roots = roots.clone()))
     }
 
     /// Shows this certificate chain (PEM), with its private key (PEM), when it is asked for.
     #[cfg(feature = "tls")]
     pub fn tls_identity(self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         let identity = (chain.into(), key.into());
-        self.edit(|settings| settings.tls.identity = Some(identity.clone()))
+        self.edit(|settings| {
+            settings
+                .tls
+                .edit(|tls| tls.identity = Some(identity.clone()));
+        })
     }
 
     /// What is wrong with the settings: each names one, and what is allowed. A layer that uses this Redis reports them with its own.
@@ -260,8 +272,8 @@ impl Redis {
         self.servers = match &self.servers {
             Servers::One(shared) => Servers::One(Arc::new(Shared::new(edit(&shared.settings)))),
             Servers::Cluster(cluster) => {
-                let settings = cluster.settings().iter().map(edit).collect();
-                Servers::Cluster(Arc::new(Cluster::new(settings)))
+                let settings = edit(cluster.settings());
+                Servers::Cluster(Arc::new(Cluster::new(cluster.urls(), settings)))
             }
         };
         self
@@ -295,6 +307,14 @@ mod tests {
             (Redis::cluster(["redis://localhost/1"]), "database"),
             (Redis::cluster(["unix:///run/r.sock"]), "TCP"),
             (Redis::cluster::<&str>([]), "one URL"),
+            (Redis::cluster(["redis://a", "http://b"]), "redis://"),
+            (Redis::cluster(["redis://a", "redis://b/1"]), "database"),
+            (Redis::cluster(["redis://a", "unix:///run/r.sock"]), "TCP"),
+            (Redis::cluster(["redis://u@a", "redis://b"]), "user"),
+            (Redis::cluster(["redis://:p@a", "redis://:q@b"]), "password"),
+            (Redis::cluster(["redis://a", "redis://:q@b"]), "password"),
+            #[cfg(feature = "tls")]
+            (Redis::cluster(["redis://a", "rediss://b"]), "TLS"),
             (good().connect_timeout(zero), "connect_timeout"),
             (good().stall_timeout(zero), "stall_timeout"),
             (

@@ -2,18 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{circuit::Circuit, target::Target};
+use super::{circuit::Circuit, lateness::Lateness, pauses::Pauses, target::Target};
 
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) url: Box<str>,
-    /// A node of a cluster that others have told of: everything else is as the URL says.
+    /// A node of a cluster: everything else is as the URL says.
     pub(super) node: Option<(Box<str>, u16)>,
     pub(super) connect_timeout: Duration,
     pub(super) stall_timeout: Duration,
     pub(super) reconnect_delay: (Duration, Duration),
     #[cfg(feature = "tls")]
-    pub(super) tls: crate::tls::TlsSettings,
+    pub(super) tls: super::tls::Config,
 }
 
 /// What a connection takes.
@@ -36,12 +36,24 @@ impl Settings {
             stall_timeout: STALL,
             reconnect_delay: DELAYS,
             #[cfg(feature = "tls")]
-            tls: crate::tls::TlsSettings::default(),
+            tls: super::tls::Config::default(),
+        }
+    }
+
+    /// The same for a node of a cluster.
+    pub(super) fn of_node(&self, host: &str, port: u16) -> Self {
+        Self {
+            node: Some((host.into(), port)),
+            ..self.clone()
         }
     }
 
     pub(super) fn circuit(&self) -> Circuit {
-        Circuit::new(self.reconnect_delay, self.stall_timeout)
+        Circuit::new(Pauses::new(self.reconnect_delay), self.stall_timeout)
+    }
+
+    pub(super) fn lateness(&self) -> Lateness {
+        Lateness::new(Pauses::new(self.reconnect_delay))
     }
 
     pub(super) fn ready(&self) -> Result<Ready, Arc<str>> {

@@ -1,8 +1,11 @@
 //! What clones share: the connection, and who makes it.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Instant,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwapOption;
@@ -11,11 +14,12 @@ use tokio::sync::watch;
 use super::{
     circuit::{Circuit, Turn},
     error::RedisError,
+    lateness::Lateness,
     link::Link,
     settings::{Ready, Settings},
     status::RedisStatus,
 };
-use crate::clock;
+use crate::{clock, random};
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
@@ -23,10 +27,13 @@ pub(super) struct Shared {
     /// What is asked, without a lock.
     open: ArcSwapOption<Link>,
     state: Mutex<State>,
+    /// Something was late lately: whoever asks or is answered has to look at the state.
+    is_doubted: AtomicBool,
 }
 
 struct State {
     circuit: Circuit,
+    lateness: Lateness,
     attempt: Option<Attempt>,
     /// Why it is down.
     reason: RedisError,
@@ -49,9 +56,11 @@ impl Shared {
             open: ArcSwapOption::empty(),
             state: Mutex::new(State {
                 circuit: settings.circuit(),
+                lateness: settings.lateness(),
                 attempt: None,
                 reason: RedisError::unavailable("it has not been connected to yet"),
             }),
+            is_doubted: AtomicBool::new(false),
             settings,
         }
     }
@@ -81,15 +90,39 @@ impl Shared {
         outcome.clone().unwrap_or_else(|| Err(ended()))
     }
 
-    /// It has answered something.
-    pub(super) fn answered(&self, link: &Link) {
+    /// Whether to ask with this deadline.
+    pub(super) fn may_ask(&self, deadline: Duration, now: Instant) -> Result<(), RedisError> {
+        if !self.is_doubted.load(Relaxed) {
+            return Ok(());
+        }
+        let turn = self.state().lateness.turn(deadline, now);
+        turn.map_err(|within| {
+            RedisError::unavailable(format!("it does not answer within {within:?}"))
+        })
+    }
+
+    /// It has answered something that was asked at that time.
+    pub(super) fn answered(&self, link: &Link, asked: Instant) {
         if link.has_answered_first() {
             self.state().circuit.answered();
+        }
+        if self.is_doubted.load(Relaxed) {
+            let after = clock::now().saturating_duration_since(asked);
+            let mut state = self.state();
+            state.lateness.answered(after);
+            self.doubt(&state);
         }
     }
 
     /// An answer did not come in time. One that has said nothing at all to anybody is dead, and a new one is made.
-    pub(super) fn late(&self, link: &Arc<Link>, now: Instant) {
+    pub(super) fn late(&self, link: &Arc<Link>, deadline: Duration, asked: Instant, now: Instant) {
+        // Who has spent the time on connecting knows little of answers.
+        if now.saturating_duration_since(asked) >= deadline / 2 {
+            let mut state = self.state();
+            let random = random::next_u64();
+            state.lateness.missed(deadline, asked, now, random);
+            self.doubt(&state);
+        }
         let silence = link.silent_for(now);
         if silence < self.settings.stall_timeout {
             return;
@@ -98,6 +131,10 @@ impl Shared {
         self.end(link, now, || {
             RedisError::unavailable(format!("it has said nothing for {millis} ms"))
         });
+    }
+
+    fn doubt(&self, state: &State) {
+        self.is_doubted.store(!state.lateness.is_none(), Relaxed);
     }
 
     /// It answers, but is not the right one any more.
@@ -110,7 +147,13 @@ impl Shared {
         // Whoever has the lock may have taken it away to look at it.
         let state = self.state();
         if self.alive().is_some() {
-            return RedisStatus::Connected;
+            return match state.lateness.held(now) {
+                Some((within, retry_after)) => RedisStatus::Late {
+                    within,
+                    retry_after,
+                },
+                None => RedisStatus::Connected,
+            };
         }
         if state.circuit.is_connecting() {
             return RedisStatus::Connecting;
@@ -135,7 +178,7 @@ impl Shared {
         if is_ours {
             self.open.store(None);
             state.reason = reason();
-            state.circuit.failed(now);
+            state.circuit.failed(now, random::next_u64());
             link.end();
         }
     }
@@ -161,7 +204,7 @@ impl Shared {
                 true => state.circuit.ended(),
                 false => {
                     state.reason = RedisError::unavailable("it ends connections at once");
-                    state.circuit.failed(now);
+                    state.circuit.failed(now, random::next_u64());
                 }
             }
         }
@@ -198,7 +241,7 @@ impl Shared {
                 self.open.store(Some(link.clone()));
             }
             Err(reason) => {
-                state.circuit.failed(clock::now());
+                state.circuit.failed(clock::now(), random::next_u64());
                 state.reason = reason.clone();
             }
         }

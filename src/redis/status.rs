@@ -24,6 +24,14 @@ pub enum RedisStatus {
     Connecting,
     /// There is a connection.
     Connected,
+    /// There is a connection, but answers take too long: calls that would wait for no longer than this fail at once. It is over when
+    /// something is answered within that time.
+    Late {
+        /// What the deadlines of those calls are at most.
+        within: Duration,
+        /// The time until one of them is made all the same.
+        retry_after: Duration,
+    },
     /// It could not be reached or has fallen silent, and calls fail at once.
     Down {
         /// The time until a call tries it again.

@@ -76,13 +76,52 @@ impl Target {
         self
     }
 
-    /// The text without the password: servers repeat what they did not understand.
-    pub(super) fn without_password(&self, text: &str) -> String {
-        match self.login.password() {
-            Some(password) if !password.is_empty() => text.replace(password, "…"),
-            _ => text.to_owned(),
-        }
+    /// What of the greeting differs, if something does.
+    pub(super) fn greets_unlike(&self, other: &Self) -> Option<&'static str> {
+        let is_secret = |target: &Self| matches!(target.place, Place::Tcp { secret: true, .. });
+        let (one, two) = (&self.login, &other.login);
+        [
+            (one.username() != two.username(), "user"),
+            (one.password() != two.password(), "password"),
+            (one.protocol() != two.protocol(), "protocol"),
+            (is_secret(self) != is_secret(other), "TLS"),
+        ]
+        .into_iter()
+        .find_map(|(differs, what)| differs.then_some(what))
     }
+
+    /// The text without the password: servers repeat what they did not understand, and cut it where it becomes long. So what is left of
+    /// it counts as well.
+    pub(super) fn without_password(&self, text: &str) -> String {
+        let password = self.login.password().unwrap_or_default();
+        let least = password.chars().count().min(LEAST_TOLD);
+        let (mut shown, mut rest) = (String::new(), text);
+        while let Some(next) = rest.chars().next() {
+            let (count, length) = common(password, rest);
+            if count >= least && count > 0 {
+                shown.push('…');
+                rest = &rest[length..];
+            } else {
+                shown.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
+        }
+        shown
+    }
+}
+
+/// Fewer characters are in any text.
+const LEAST_TOLD: usize = 4;
+
+/// How many characters, and bytes of the text, are what the password begins with.
+fn common(password: &str, text: &str) -> (usize, usize) {
+    // Servers write lines in one.
+    let is_same =
+        |(one, other): &(char, char)| one == other || *other == ' ' && matches!(one, '\r' | '\n');
+    let same = password.chars().zip(text.chars()).take_while(is_same);
+    same.fold((0, 0), |(count, length), (_, other)| {
+        (count + 1, length + other.len_utf8())
+    })
 }
 
 impl fmt::Display for Place {
@@ -155,12 +194,27 @@ mod tests {
             assert!(!wrong.contains("hunter2"), "{url}: {wrong}");
             assert!(wrong.contains("redis://"), "{url}: {wrong}");
         }
-        let target = Target::parse("redis://:hunter2@localhost").unwrap();
-        assert_eq!(
-            target.without_password(
-                "ERR unknown command `AUTH`, with args beginning with: `hunter2`"
+    }
+
+    #[test]
+    fn what_servers_repeat_is_shown_without_the_password() {
+        let long = "pässword-".repeat(30);
+        let lines = "first%0D%0Asecond";
+        for (password, said, shown) in [
+            (
+                "hunter2",
+                "unknown `AUTH`: `hunter2`",
+                "unknown `AUTH`: `…`",
             ),
-            "ERR unknown command `AUTH`, with args beginning with: `…`"
-        );
+            ("hunter2", "hunter2 hunt hun", "… … hun"),
+            ("ab", "ab abc a", "… …c a"),
+            (&long, &format!("'{}'", &long[..128]), "'…'"),
+            (&long, &format!("'{}\u{fffd}'", &long[..41]), "'…\u{fffd}'"),
+            (lines, "'first  second'", "'…'"),
+            ("", "nothing", "nothing"),
+        ] {
+            let target = Target::parse(&format!("redis://:{password}@localhost")).unwrap();
+            assert_eq!(target.without_password(said), shown, "{password}");
+        }
     }
 }

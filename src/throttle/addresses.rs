@@ -4,11 +4,11 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 
-use crate::networks::{Networks, network};
+use crate::networks::{Networks, network, plain};
 
 /// Addresses and networks, which can be changed while they are in use: whose requests are not counted, or not served. Clones share it.
 ///
-/// An IPv4-mapped IPv6 address is IPv4. To look an address up takes no lock, and few steps however long the list is. A network takes 8 bytes of
+/// An IPv4-mapped IPv6 address is IPv4; one of NAT64's well-known prefix, `64:ff9b::/96`, is both itself and the IPv4 address in it. To look an address up takes no lock, and few steps however long the list is. A network takes 8 bytes of
 /// IPv4 and 32 of IPv6; while it is [set](Self::set), the old list is there beside the new one.
 ///
 /// ```
@@ -64,7 +64,8 @@ impl AddressList {
 
     /// Whether this address is one of them.
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.load().networks.contains(address)
+        let list = self.0.load();
+        list.networks.contains(address) || list.networks.contains(plain(address))
     }
 
     /// How many networks there are; those within others are not counted.

@@ -14,8 +14,9 @@ pub enum OnFailure {
     /// Each gateway decides by itself, from memory of its own, and allows its part of each limit: rate and burst divided by how many
     /// gateways there are, at least 1. So all of them together allow the whole limit when their number is right, and more when there are more of
     /// them, or more than the limit has units. What was spent before is not known there: each time that the limiter begins to fail, up to a whole burst more is let
-    /// through, and while only some calls fail, what those spend is beside what the limiter counts. The memory is the layer's: layers that share a limiter do not
-    /// share it, but clones of a layer do. A request that costs more than such a part is let through when all of it is there, and makes a debt of the rest.
+    /// through, and while only some calls fail, what those spend is beside what the limiter counts. The memory is that of the limiter ([`RateLimiter::fallback`]), which all layers share
+    /// that have it; else the layer's, which its clones share. A request that costs more than such a part is let through when all of it is there, and makes a debt of the rest.
+    /// `RateLimit` says what is left of the part meanwhile, and `RateLimit-Policy` the whole limit.
     Local {
         /// How many share the limits, from 1 to 1,000. Default: 2.
         gateways: u32,
@@ -58,12 +59,16 @@ pub(super) enum Substitute {
 }
 
 impl Substitute {
-    pub(super) fn new(on_failure: OnFailure, policies: &[Policy]) -> Self {
+    pub(super) fn new(
+        on_failure: OnFailure,
+        policies: &[Policy],
+        fallback: Option<LocalStore>,
+    ) -> Self {
         match on_failure {
             OnFailure::Open => Self::Open,
             OnFailure::Closed => Self::Closed,
             OnFailure::Local { gateways } => Self::Local {
-                store: LocalStore::new(),
+                store: fallback.unwrap_or_default(),
                 shares: policies
                     .iter()
                     .map(|policy| policy.share_of(gateways))
@@ -105,6 +110,14 @@ impl Substitute {
                 }
                 Some(decisions)
             }
+        }
+    }
+
+    /// What is allowed in place of the policy at this place, if anything else is.
+    pub(super) fn share(&self, place: usize) -> Option<&Policy> {
+        match self {
+            Self::Local { shares, .. } => shares.get(place),
+            Self::Open | Self::Closed => None,
         }
     }
 

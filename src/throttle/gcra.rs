@@ -8,6 +8,11 @@
 //! whole number of ticks passes for a unit of cost, and a tick is a nanosecond or a little less. What is added is exact, and what is rounded is the time of day alone, each
 //! time anew. So nothing adds up: after any number of steps a decision is at most two nanoseconds from where the algorithm on real numbers has it, and where a
 //! unit takes whole nanoseconds it is the same. In any span no more is spent than burst + rate × (span + 1 ns).
+//!
+//! # Debts
+//!
+//! A charge may leave less than nothing, but never more than one burst less: the next request passes when that burst has come back, however
+//! much was charged.
 
 use std::time::Duration;
 
@@ -23,6 +28,8 @@ pub(super) struct Gcra {
     interval: u64,
     span: u64,
     burst: u64,
+    /// Ticks by which a charge may go below nothing.
+    most_debt: u64,
     /// Ticks that pass in a nanosecond, times 2^63: from one to below two.
     ticks_of_nano: u64,
     /// Nanoseconds that pass in a tick, times 2^63, rounded up.
@@ -68,11 +75,20 @@ impl Gcra {
         Ok(Self {
             interval: narrow(interval),
             span: narrow(interval * u128::from(burst)),
+            most_debt: narrow(interval * u128::from(burst)),
             burst,
             ticks_of_nano: narrow((ticks << 63) / nanos),
             nanos_of_tick: narrow((nanos << 63).div_ceil(ticks)),
             rounding: if ticks == nanos { 0 } else { 2 },
         })
+    }
+
+    /// A charge may make a debt of so much, in place of a burst.
+    pub(super) fn owing(self, most: u64) -> Self {
+        Self {
+            most_debt: self.interval.saturating_mul(most),
+            ..self
+        }
     }
 
     /// All in ticks.
@@ -140,8 +156,11 @@ impl Algorithm for Gcra {
 
     #[inline]
     fn charge(&self, arrival: u64, cost: u64, now: u64) -> u64 {
-        let held = arrival.max(self.ticks(now));
-        held.saturating_add(cost.saturating_mul(self.interval))
+        let now = self.ticks(now);
+        let held = arrival.max(now);
+        let most = now.saturating_add(self.span.saturating_add(self.most_debt));
+        let next = held.saturating_add(cost.saturating_mul(self.interval));
+        next.min(most).max(held)
     }
 
     #[inline]

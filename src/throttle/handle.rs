@@ -17,7 +17,8 @@ impl ThrottleHandle {
         Self(shared)
     }
 
-    /// Requests that all of their rules allowed.
+    /// Requests that all of their rules allowed, with those that no rule concerned: they are neither [refused](Self::refused), nor [blocked](Self::blocked), nor
+    /// [exempt](Self::exempt), nor in a dry run [would have been](Self::would_refuse).
     pub fn allowed(&self) -> u64 {
         self.0.counts.allowed.load(Relaxed)
     }
@@ -52,6 +53,12 @@ impl ThrottleHandle {
     /// that what was to be charged is known only where it is decided meanwhile.
     pub fn failures(&self) -> u64 {
         self.0.counts.failures.load(Relaxed)
+    }
+
+    /// How many [charges](super::Rule::charge) were dropped: 1,024 others were waited for already, because the limiter is slow, or there was no tokio runtime to wait
+    /// in. They are counted nowhere else.
+    pub fn dropped_charges(&self) -> u64 {
+        self.0.counts.charges_dropped.load(Relaxed)
     }
 
     /// Whether the limiter could not tell when it was asked last, or not charge since.

@@ -26,6 +26,7 @@ use super::{
 /// | [`on_failure`](Self::on_failure) | [`OnFailure::Local`] as one of two gateways |
 /// | [`headers`](Self::headers) | on |
 /// | [`legacy_headers`](Self::legacy_headers) | off |
+/// | [`extensions`](Self::extensions) | off |
 /// | [`dry_run`](Self::dry_run) | off |
 /// | [`exempt`](Self::exempt), [`block`](Self::block) | nobody |
 /// | [`peer_addr`](Self::peer_addr) | a bare [`SocketAddr`] among the request's extensions |
@@ -53,6 +54,7 @@ pub(super) struct Settings {
     pub(super) on_failure: OnFailure,
     pub(super) has_headers: bool,
     pub(super) has_legacy_headers: bool,
+    pub(super) has_extensions: bool,
     pub(super) is_dry_run: bool,
     pub(super) exempt: Option<AddressList>,
     pub(super) blocked: Option<AddressList>,
@@ -68,6 +70,7 @@ impl ThrottleLayer {
             on_failure: OnFailure::default(),
             has_headers: true,
             has_legacy_headers: false,
+            has_extensions: false,
             is_dry_run: false,
             exempt: None,
             blocked: None,
@@ -95,8 +98,14 @@ impl ThrottleLayer {
         self.change(|settings| settings.on_failure = what)
     }
 
-    /// Whether answers say what is left, in `RateLimit-Policy` and `RateLimit`: those of the service inside, and refusals. An error of the service inside
-    /// stays what it is.
+    /// Whether answers say what is left, in `RateLimit-Policy` and `RateLimit`: those of the service inside, and refusals. An [`Error`](crate::Error) of the
+    /// service inside has them when it becomes an answer, as the gateway's own 404, 405, 413, 502 and 504 do; another type of error stays what it is.
+    ///
+    /// What gives a request up from outside of the layer has none of it: the deadline of a gateway, or for the throttle of a route the route's timeout, when it has to cut
+    /// off a layer of yours. Backends keep to both by themselves, and answer through the layer.
+    ///
+    /// In a refusal, `RateLimit` is of the policies that refuse. So when a limit behind has refused (another throttle, or a backend whose 429 has
+    /// `RateLimit`), this layer adds what there is to `RateLimit-Policy`, and nothing to `RateLimit`.
     pub fn headers(self, on: bool) -> Self {
         self.change(|settings| settings.has_headers = on)
     }
@@ -107,8 +116,14 @@ impl ThrottleLayer {
         self.change(|settings| settings.has_legacy_headers = on)
     }
 
+    /// Whether answers have what each policy said among their extensions, as [`RateLimits`](super::RateLimits), for layers of yours around this one: those of the service inside, and
+    /// refusals; in a dry run none.
+    pub fn extensions(self, on: bool) -> Self {
+        self.change(|settings| settings.has_extensions = on)
+    }
+
     /// Only tries what the rules would do: it counts, and every request passes. What would have been refused stands in the
-    /// [handle](Self::handle), and in an event for the log. Answers have no fields of it.
+    /// [handle](Self::handle), and in an event for the log: for each rule one in 10 seconds, with the number of requests since the one before. Answers have no fields of it.
     pub fn dry_run(self, on: bool) -> Self {
         self.change(|settings| settings.is_dry_run = on)
     }
@@ -149,6 +164,26 @@ impl ThrottleLayer {
             .rules
             .iter()
             .flat_map(|rule| rule.cost.routes())
+    }
+
+    /// What a request would spend twice of if it goes through both: policies that are equal, counted by the same key, in one store.
+    pub(crate) fn spent_twice_with<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
+        let (mine, theirs) = (&self.settings, &other.settings);
+        let is_same = mine.limiter.is_same(&theirs.limiter);
+        let rules = mine
+            .rules
+            .iter()
+            .filter(move |rule| is_same && rule.spends());
+        rules.flat_map(|rule| {
+            let same = theirs.rules.iter();
+            let same = same.filter(|other| other.spends() && other.key.is_same(&rule.key));
+            let policies = same.flat_map(|other| other.policies.all());
+            policies.filter_map(|policy| {
+                let mut mine = rule.policies.all().iter();
+                mine.any(|mine| mine.id() == policy.id())
+                    .then(|| policy.name())
+            })
+        })
     }
 
     /// What has to be known of a request before it comes to the layer.

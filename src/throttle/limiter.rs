@@ -4,7 +4,7 @@ use std::{fmt, pin::Pin, sync::Arc};
 
 use smallvec::SmallVec;
 
-use super::{decision::Decision, key::KeyBytes, policy::Policy};
+use super::{decision::Decision, key::KeyBytes, policy::Policy, store::LocalStore};
 use crate::error::BoxError;
 
 /// Decides what may be spent, and remembers it: in this process ([`LocalStore`](super::LocalStore)), or for several gateways together.
@@ -43,7 +43,8 @@ pub trait RateLimiter: Send + Sync + 'static {
     fn acquire(&self, asks: &[Ask<'_>])
     -> impl Future<Output = Result<Decisions, BoxError>> + Send;
 
-    /// Spends whether or not there is enough: for a cost that is known when the answer is there. Nobody waits for it.
+    /// Spends whether or not there is enough: for a cost that is known when the answer is there. The debt is at most a whole [quota](Policy::quota). Nobody waits
+    /// for it, and a layer has at most 1,024 of them on their way.
     fn charge(&self, asks: &[Ask<'_>]) -> impl Future<Output = Result<(), BoxError>> + Send;
 
     /// What is wrong with the settings, or with these policies for this limiter: reported when a gateway is built. Used without a gateway,
@@ -51,6 +52,38 @@ pub trait RateLimiter: Send + Sync + 'static {
     fn mistakes(&self, policies: &[Policy]) -> Vec<String> {
         let _ = policies;
         Vec::new()
+    }
+
+    /// The store that decides for [`OnFailure::Local`](super::OnFailure::Local) while this limiter can not: of all its clones the same one, so that layers that share the limiter share
+    /// what is spent meanwhile, too. Limiters with the same one count as one when a gateway looks for limits that would be spent from twice. It has room for 64 policies, of all these layers together. Default: `None`, each layer has one of its own.
+    fn fallback(&self) -> Option<LocalStore> {
+        None
+    }
+}
+
+/// One for whoever has a share of it.
+impl<L: RateLimiter> RateLimiter for Arc<L> {
+    fn acquire_now(&self, asks: &[Ask<'_>]) -> Option<Decisions> {
+        L::acquire_now(self, asks)
+    }
+
+    fn acquire(
+        &self,
+        asks: &[Ask<'_>],
+    ) -> impl Future<Output = Result<Decisions, BoxError>> + Send {
+        L::acquire(self, asks)
+    }
+
+    fn charge(&self, asks: &[Ask<'_>]) -> impl Future<Output = Result<(), BoxError>> + Send {
+        L::charge(self, asks)
+    }
+
+    fn mistakes(&self, policies: &[Policy]) -> Vec<String> {
+        L::mistakes(self, policies)
+    }
+
+    fn fallback(&self) -> Option<LocalStore> {
+        L::fallback(self)
     }
 }
 
@@ -111,6 +144,8 @@ trait Erased: Send + Sync {
     fn charge(self: Arc<Self>, asks: Arc<[Waiting]>) -> Later<()>;
 
     fn mistakes(&self, policies: &[Policy]) -> Vec<String>;
+
+    fn fallback(&self) -> Option<LocalStore>;
 }
 
 impl<L: RateLimiter> Erased for L {
@@ -135,6 +170,10 @@ impl<L: RateLimiter> Erased for L {
     fn mistakes(&self, policies: &[Policy]) -> Vec<String> {
         RateLimiter::mistakes(self, policies)
     }
+
+    fn fallback(&self) -> Option<LocalStore> {
+        RateLimiter::fallback(self)
+    }
 }
 
 impl AnyLimiter {
@@ -156,6 +195,19 @@ impl AnyLimiter {
 
     pub(super) fn mistakes(&self, policies: &[Policy]) -> Vec<String> {
         self.0.mistakes(policies)
+    }
+
+    pub(super) fn fallback(&self) -> Option<LocalStore> {
+        self.0.fallback()
+    }
+
+    /// Whether what is spent of one is spent of the other, as far as that can be seen.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let has_same = || {
+            let fallbacks = self.fallback().zip(other.fallback());
+            fallbacks.is_some_and(|(one, other)| one.is_same(&other))
+        };
+        Arc::ptr_eq(&self.0, &other.0) || has_same()
     }
 }
 

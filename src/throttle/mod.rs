@@ -70,6 +70,7 @@ mod headers;
 mod key;
 mod layer;
 mod limiter;
+mod limits;
 mod log;
 mod plans;
 mod policy;
@@ -91,6 +92,7 @@ pub use handle::ThrottleHandle;
 pub use key::{Key, KeyExtractor};
 pub use layer::ThrottleLayer;
 pub use limiter::{Ask, Decisions, RateLimiter};
+pub use limits::RateLimits;
 pub use plans::{PlanLookup, Plans};
 pub use policy::Policy;
 #[cfg(feature = "redis")]

@@ -32,6 +32,11 @@ pub trait PlanLookup: Send + Sync + 'static {
     ///
     /// Dropped before it is done, it leaves nothing behind: the client has gone.
     fn plan(&self, head: &Parts) -> impl Future<Output = Result<Option<String>, BoxError>> + Send;
+
+    /// What is wrong with the settings, each with what is allowed: reported when a gateway is built. Default: nothing.
+    fn mistakes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Policies by the name of a plan, and how the plan of a request is found. Whoever has none, or one of another name, has the **first** of
@@ -65,6 +70,8 @@ type Looked = Pin<Box<dyn Future<Output = (Parts, Result<Option<String>, BoxErro
 
 trait Erased: Send + Sync {
     fn plan(self: Arc<Self>, head: Parts) -> Looked;
+
+    fn mistakes(&self) -> Vec<String>;
 }
 
 impl<L: PlanLookup> Erased for L {
@@ -74,6 +81,10 @@ impl<L: PlanLookup> Erased for L {
             (head, plan)
         })
     }
+
+    fn mistakes(&self) -> Vec<String> {
+        PlanLookup::mistakes(self)
+    }
 }
 
 impl Plans {
@@ -82,12 +93,13 @@ impl Plans {
         Self::with(Source::Claim(path.into()))
     }
 
-    /// A closure says it.
+    /// A closure says it. It may be asked twice for a request that waits for something.
     pub fn from_fn(plan: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
         Self::with(Source::Closure(Arc::new(plan)))
     }
 
-    /// Somebody is asked, and waited for.
+    /// Somebody is asked, and waited for; for each request, before any limit of the layer is looked at, because they are looked at together. What keeps a flood
+    /// away from the lookup stands in a layer in front, such as the one [at the door](crate::GatewayBuilder::throttle).
     pub fn lookup(lookup: impl PlanLookup) -> Self {
         Self::with(Source::Lookup(Arc::new(lookup)))
     }
@@ -124,7 +136,17 @@ impl Plans {
         let twice = twice.map(|(_, name)| format!("throttle plans: plan `{name}` is there twice"));
         let empty = matches!(&self.source, Source::Claim(path) if path.is_empty());
         let empty = empty.then(|| "throttle plans: the path of the claim is empty".to_owned());
-        none.into_iter().chain(empty).chain(twice).collect()
+        let lookup = match &self.source {
+            Source::Lookup(lookup) => lookup.mistakes(),
+            Source::Claim(_) | Source::Closure(_) => Vec::new(),
+        };
+        let lookup = lookup.iter();
+        let lookup = lookup.map(|mistake| format!("throttle plans: {mistake}"));
+        none.into_iter()
+            .chain(empty)
+            .chain(twice)
+            .chain(lookup)
+            .collect()
     }
 
     /// Which of the policies it is, if that can be said without waiting.

@@ -23,6 +23,8 @@ pub struct Policy {
     limit: u64,
     period: Duration,
     kind: Kind,
+    /// What a rate may owe, if that is not its burst.
+    most_debt: Option<u64>,
     /// Of all of the above, so that a store finds its state by one comparison.
     id: u64,
 }
@@ -62,6 +64,12 @@ impl Policy {
     /// A [rate](Self::rate) for each hour.
     pub fn per_hour(limit: u64) -> Self {
         Self::rate(limit, Duration::from_secs(3600))
+    }
+
+    /// A [rate](Self::rate) for each day of 24 hours, with no regard to midnight. All of it may be spent at once, unless it has a smaller
+    /// [`burst`](Self::burst); of a quota that is never exceeded in a day see [`sliding_window`](Self::sliding_window).
+    pub fn per_day(limit: u64) -> Self {
+        Self::rate(limit, Duration::from_secs(86_400))
     }
 
     /// Never more than `limit` in any span as long as `window`. What was spent comes back when the window is over: a fifteenth of it
@@ -115,6 +123,7 @@ impl Policy {
             limit,
             period,
             kind,
+            most_debt: None,
             id: 0,
         };
         policy.identified()
@@ -122,7 +131,14 @@ impl Policy {
 
     fn identified(mut self) -> Self {
         let mut hasher = DefaultHasher::new();
-        (&self.name, self.limit, self.period, self.kind).hash(&mut hasher);
+        (
+            &self.name,
+            self.limit,
+            self.period,
+            self.kind,
+            self.most_debt,
+        )
+            .hash(&mut hasher);
         self.id = hasher.finish();
         self
     }
@@ -140,7 +156,7 @@ impl Policy {
         }
     }
 
-    /// What one of so many has of it: at least 1.
+    /// What one of so many has of it: at least 1. It may owe all of the whole: a request that costs that much makes a debt of what a part has not.
     pub(super) fn share_of(&self, many: u32) -> Self {
         let part = |whole: u64| (whole / u64::from(many.max(1))).max(1);
         let mut share = self.clone();
@@ -151,6 +167,7 @@ impl Policy {
                 // Not of the limit, which may be 1.
                 let longest = Duration::from_nanos(CENTURY);
                 share.period = self.period.saturating_mul(many.max(1)).min(longest);
+                share.most_debt = Some(self.quota());
             }
         }
         share.identified()
@@ -175,7 +192,8 @@ impl Policy {
     /// What decides, or what is wrong: each names the policy and the setting, and says what is allowed.
     pub(super) fn limit(&self) -> Result<Limit, Vec<String>> {
         let limit = match self.kind {
-            Kind::Rate { burst } => Gcra::new(self.limit, self.period, burst).map(Limit::Rate),
+            Kind::Rate { burst } => Gcra::new(self.limit, self.period, burst)
+                .map(|gcra| Limit::Rate(self.most_debt.map_or(gcra, |most| gcra.owing(most)))),
             Kind::Window => Window::new(self.limit, self.period).map(Limit::Window),
         };
         let mut mistakes = limit.as_ref().err().cloned().unwrap_or_default();

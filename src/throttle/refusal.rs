@@ -8,6 +8,7 @@ use super::{
     decision::Decision,
     headers::{self, Field},
     limiter::INLINE,
+    limits::RateLimits,
     policy::Policy,
 };
 use crate::{
@@ -25,6 +26,7 @@ pub(super) struct Refusal {
     error: Error,
     problem: Problem,
     fields: SmallVec<[Field; INLINE]>,
+    limits: Option<RateLimits>,
 }
 
 impl Refusal {
@@ -69,6 +71,7 @@ impl Refusal {
             error,
             problem,
             fields: SmallVec::new(),
+            limits: None,
         }
     }
 
@@ -92,6 +95,12 @@ impl Refusal {
         self
     }
 
+    /// What limits have said, for layers around.
+    pub(super) fn with_limits(mut self, limits: Option<RateLimits>) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// What it is as an error, with its reason as the source.
     #[cfg(feature = "tracing")]
     pub(super) fn error(&self) -> &Error {
@@ -102,6 +111,9 @@ impl Refusal {
     pub(super) fn into_response<B: From<Bytes>>(self) -> Response<B> {
         let mut response = self.error.answer(self.problem);
         response.headers_mut().extend(self.fields);
+        if let Some(limits) = self.limits {
+            response.extensions_mut().insert(limits);
+        }
         response
     }
 }
@@ -113,6 +125,7 @@ impl From<Error> for Refusal {
             problem: Problem::from(&error),
             error,
             fields: SmallVec::new(),
+            limits: None,
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) struct Cost {
 }
 
 type CostOf = Arc<dyn Fn(&Parts) -> u64 + Send + Sync>;
-pub(super) type ChargeOf = Arc<dyn Fn(&response::Parts) -> u64 + Send + Sync>;
+pub(super) type ChargeOf = Arc<dyn Fn(Option<&response::Parts>) -> u64 + Send + Sync>;
 
 impl Rule {
     /// This limit for each client, by its address.
@@ -100,7 +100,8 @@ impl Rule {
         self
     }
 
-    /// What a request costs: from 0, which only looks whether there is no debt, to the policy's [quota](Policy::quota).
+    /// What a request costs: from 0, which only looks whether there is no debt, to the policy's [quota](Policy::quota). With 0, something else has to spend: a
+    /// [route](Self::cost_on), or a [charge](Self::charge).
     pub fn cost(mut self, cost: u64) -> Self {
         self.cost.fixed = cost;
         self
@@ -113,32 +114,38 @@ impl Rule {
         self
     }
 
-    /// Asks a closure what a request costs, if its route has no cost of its own. More than the policy's [quota](Policy::quota) is
+    /// Asks a closure what a request costs, if its route has no cost of its own; once for a request. More than the policy's [quota](Policy::quota) is
     /// never allowed, and answered without `Retry-After`.
     pub fn cost_by(mut self, cost: impl Fn(&Parts) -> u64 + Send + Sync + 'static) -> Self {
         self.cost.by = Some(Arc::new(cost));
         self
     }
 
-    /// Charges more when the head of the answer is there: for what a request really took, as the backend says it. It may make a
-    /// debt, which has to come back before the client is let through again.
+    /// Charges more when it is known what came of a request: for what it really took, as the backend says it. It may make a debt, which has to come back
+    /// before the client is let through again. The debt of a rate is at most its whole [quota](Policy::quota), however much is charged: so nobody is shut out
+    /// for longer than that takes to come back, [`window`](Policy::window), and for one unit more. What is charged to a sliding window is out of it when the window is over.
     ///
-    /// A request without an answer is charged nothing more: one that fails or runs out of time behind the layer, or whose client goes away first. Where
-    /// that costs something, have a [`cost`](Self::cost) too, or a rule without a charge beside it: with a cost of 0 such requests are free.
+    /// The closure is given the head of the answer; or `None` if there is none: the client went away before, the request was given up further outside, as by the route's
+    /// timeout, or the service inside failed with an error that is not the crate's. What such a request costs is for the closure to say: with 0, whoever resets their requests in time pays nothing.
+    /// An [`Error`](crate::Error) of the service inside, such as the gateway's own 404 or 502, is given as the answer that it will be.
+    ///
+    /// If the limiter has to be waited for, a layer waits for 1,024 charges at most; what is beyond is [dropped](super::ThrottleHandle::dropped_charges).
     ///
     /// ```
     /// use tower_gateway::throttle::{Policy, Rule};
     ///
     /// // Nothing is known before: so it only has to have no debt.
-    /// let rule = Rule::new(Policy::per_minute(10_000)).cost(0).charge(|head| {
-    ///     let cost = head.headers.get("x-query-cost").and_then(|cost| cost.to_str().ok());
+    /// let rule = Rule::new(Policy::per_minute(10_000)).cost(0).charge(|answer| {
+    ///     // Nobody knows what it took.
+    ///     let Some(answer) = answer else { return 100 };
+    ///     let cost = answer.headers.get("x-query-cost").and_then(|cost| cost.to_str().ok());
     ///     cost.and_then(|cost| cost.parse().ok()).unwrap_or(1)
     /// });
     /// # let _ = rule;
     /// ```
     pub fn charge(
         mut self,
-        cost: impl Fn(&response::Parts) -> u64 + Send + Sync + 'static,
+        cost: impl Fn(Option<&response::Parts>) -> u64 + Send + Sync + 'static,
     ) -> Self {
         self.charge = Some(Arc::new(cost));
         self
@@ -177,6 +184,12 @@ impl Rule {
         }
     }
 
+    /// Whether a request may spend something before it is answered.
+    pub(super) fn spends(&self) -> bool {
+        let cost = &self.cost;
+        cost.fixed > 0 || cost.by.is_some() || cost.routes.iter().any(|(_, cost)| *cost > 0)
+    }
+
     /// What is wrong with it: each names the policy and the setting.
     pub(super) fn mistakes(&self) -> Vec<String> {
         let plans = match &self.policies {
@@ -185,7 +198,14 @@ impl Rule {
         };
         let mut mistakes: Vec<_> = plans.into_iter().chain(self.key.mistakes()).collect();
         mistakes.extend(self.cost.twice());
+        let spends_nothing = !self.spends() && self.charge.is_none();
         for policy in self.policies.all() {
+            if spends_nothing {
+                let name = policy.name();
+                mistakes.push(format!(
+                    "throttle policy {name:?}: cost 0, and nothing spends of it; needs `charge`, `cost_on` or another cost"
+                ));
+            }
             match policy.limit() {
                 Err(wrong) => mistakes.extend(wrong),
                 Ok(_) => mistakes.extend(self.cost.above(policy)),

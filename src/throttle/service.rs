@@ -23,7 +23,7 @@ pub struct Throttle<S> {
 }
 
 pin_project! {
-    /// The future of [`Throttle`]. Dropped, it ends the request; what that has spent stays spent.
+    /// The future of [`Throttle`]. Dropped, it ends the request; what that has spent stays spent, and it is [charged](super::Rule::charge) as one without an answer.
     pub struct ThrottleFuture<S, B>
     where
         S: Service<Request<B>>,
@@ -67,6 +67,7 @@ impl<S> Throttle<S> {
 impl<S, B, R> Service<Request<B>> for Throttle<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: 'static,
     R: From<Bytes>,
 {
     type Response = S::Response;
@@ -82,8 +83,8 @@ where
         let (inner, shared) = (self.inner.clone(), self.shared.clone());
         let stage = match shared.begin(&head) {
             Begin::Done(verdict) => Stage::after(verdict, inner, head, body),
-            Begin::Wait(asked) => Stage::Decide {
-                decide: Box::pin(shared.clone().decide(head, asked)),
+            Begin::Wait(asked, from) => Stage::Decide {
+                decide: Box::pin(shared.clone().decide(head, asked, from)),
                 rest: Some((inner, body)),
             },
         };
@@ -111,6 +112,7 @@ where
 impl<S, B, R> Future for ThrottleFuture<S, B>
 where
     S: Service<Request<B>, Response = Response<R>>,
+    S::Error: 'static,
     R: From<Bytes>,
 {
     type Output = Result<S::Response, S::Error>;
@@ -121,11 +123,11 @@ where
         loop {
             let next = match stage.as_mut().project() {
                 StageProjection::Call { answer, spent } => {
-                    let mut response = ready!(answer.poll(cx))?;
-                    if let Some(spent) = spent.take() {
-                        response = this.shared.answered(spent, response);
-                    }
-                    return Poll::Ready(Ok(response));
+                    let answer = ready!(answer.poll(cx));
+                    return Poll::Ready(match spent.take() {
+                        Some(spent) => this.shared.answered(spent, answer),
+                        None => answer,
+                    });
                 }
                 StageProjection::Refuse { refusal } => {
                     // Nothing comes of a future that is asked again after its answer.

@@ -1,15 +1,18 @@
 //! What all services of a layer share: the rules, ready for requests, and what came of them.
 
 mod answer;
+mod charge;
+mod verdict;
 
 use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
+use charge::Charged;
 use http::request::Parts;
 use smallvec::SmallVec;
 
@@ -21,7 +24,7 @@ use super::{
     headers::{Field, PolicyField},
     key::KeyBytes,
     layer::Settings,
-    limiter::{Ask, Decisions, INLINE, Waiting},
+    limiter::{Ask, INLINE, Waiting},
     log,
     policy::Policy,
     refusal::Refusal,
@@ -46,6 +49,11 @@ pub(super) struct Shared {
     /// The limiter could not tell when it was asked last.
     pub(super) is_failing: AtomicBool,
     failing: log::Failing,
+    /// What a dry run tells of each rule, and of what is of none of them.
+    would_refuse: Box<[log::Seldom]>,
+    /// Charges that are being waited for.
+    waiting: AtomicUsize,
+    dropping: log::Seldom,
 }
 
 #[derive(Default)]
@@ -57,6 +65,7 @@ pub(super) struct Counts {
     pub(super) blocked: AtomicU64,
     pub(super) exempt: AtomicU64,
     pub(super) failures: AtomicU64,
+    pub(super) charges_dropped: AtomicU64,
     /// For each policy, in their order.
     pub(super) violated: Box<[AtomicU64]>,
 }
@@ -74,7 +83,8 @@ pub(super) enum Verdict {
 )]
 pub(super) enum Begin {
     Done(Verdict),
-    Wait(Option<Asked>),
+    /// What is known, and the first rule of which it is not.
+    Wait(Asked, usize),
 }
 
 /// What a request asks of the rules that concern it.
@@ -97,12 +107,9 @@ pub(super) struct Spent {
 type Fields = SmallVec<[Field; INLINE]>;
 
 /// What the policy at each place has said.
-type Said = SmallVec<[(usize, Decision); 2]>;
-
-/// By what is charged when the answer is there.
-struct Charged {
-    asked: Asked,
-    /// The limiter knows nothing of it.
+struct Said {
+    of: SmallVec<[(usize, Decision); 2]>,
+    /// It was not the limiter that said it.
     by_substitute: bool,
 }
 
@@ -130,13 +137,22 @@ impl Shared {
         let violated = policies.iter().map(|_| AtomicU64::new(0)).collect();
         Arc::new(Self {
             mistakes: mistakes(&settings, &policies),
-            substitute: Substitute::new(settings.on_failure, &policies),
+            substitute: Substitute::new(
+                settings.on_failure,
+                &policies,
+                settings.limiter.fallback(),
+            ),
             counts: Counts {
                 violated,
                 ..Counts::default()
             },
             is_failing: AtomicBool::new(false),
             failing: log::Failing::default(),
+            would_refuse: (0..=settings.rules.len())
+                .map(|_| log::Seldom::default())
+                .collect(),
+            waiting: AtomicUsize::new(0),
+            dropping: log::Seldom::default(),
             settings,
             policies,
             fields,
@@ -153,79 +169,91 @@ impl Shared {
     }
 
     /// Decides, if that needs no waiting.
-    pub(super) fn begin(&self, head: &Parts) -> Begin {
+    pub(super) fn begin(self: &Arc<Self>, head: &Parts) -> Begin {
         let client = client_ip(&head.extensions, self.settings.peer.as_deref());
         if let Some(verdict) = self.before(client) {
             return Begin::Done(verdict);
         }
         let mut asked = Asked::new();
         for (at, rule) in self.settings.rules.iter().enumerate() {
-            let (Some(key), Some(plan)) = (rule.read(head, client), rule.plan(head)) else {
-                return Begin::Wait(None);
+            let Some(key) = rule.read(head, client) else {
+                return Begin::Wait(asked, at);
+            };
+            let Some(plan) = rule.plan(head) else {
+                return Begin::Wait(asked, at);
             };
             match self.ask(at, rule, key, plan, head) {
                 Ok(one) => asked.extend(one),
-                Err(refusal) => return Begin::Done(self.refuse(refusal)),
+                Err(refusal) => return Begin::Done(self.refuse(refusal, Some(at))),
             }
         }
         if asked.is_empty() {
-            return Begin::Done(Verdict::Pass(None));
+            return Begin::Done(self.unconcerned());
         }
         let asks: SmallVec<[_; INLINE]> = asked.iter().map(|one| one.ask(self)).collect();
         let decisions = self.settings.limiter.acquire_now(&asks);
         drop(asks);
         match decisions {
             Some(decisions) => Begin::Done(self.decided(asked, Ok(decisions))),
-            None => Begin::Wait(Some(asked)),
+            None => Begin::Wait(asked, self.settings.rules.len()),
         }
     }
 
-    /// The same with waiting, going on with what is known already.
+    /// The same with waiting, going on with what is known already, from this rule on.
     pub(super) async fn decide(
         self: Arc<Self>,
         mut head: Parts,
-        asked: Option<Asked>,
+        mut asked: Asked,
+        from: usize,
     ) -> (Parts, Verdict) {
-        let asked = match asked {
-            Some(asked) => asked,
-            None => match self.read(&mut head).await {
-                Ok(asked) if asked.is_empty() => return (head, Verdict::Pass(None)),
-                Ok(asked) => asked,
-                Err(refusal) => return (head, self.refuse(refusal)),
-            },
-        };
+        let client = client_ip(&head.extensions, self.settings.peer.as_deref());
+        for (at, rule) in self.settings.rules.iter().enumerate().skip(from) {
+            match self.read(at, rule, &mut head, client).await {
+                Ok(one) => asked.extend(one),
+                Err(refusal) => {
+                    let verdict = self.refuse(refusal, Some(at));
+                    return (head, verdict);
+                }
+            }
+        }
+        if asked.is_empty() {
+            let verdict = self.unconcerned();
+            return (head, verdict);
+        }
         let asks = asked
             .iter()
             .map(|one| Waiting::new(one.ask(&self)))
             .collect();
         let decisions = self.settings.limiter.acquire(asks).await;
-        (head, self.decided(asked, decisions))
+        let verdict = self.decided(asked, decisions);
+        (head, verdict)
     }
 
-    async fn read(&self, head: &mut Parts) -> Result<Asked, Box<Refusal>> {
-        let client = client_ip(&head.extensions, self.settings.peer.as_deref());
-        let mut asked = Asked::new();
-        for (at, rule) in self.settings.rules.iter().enumerate() {
-            let key = match rule.read(head, client) {
-                Some(key) => key,
-                None => {
-                    let (back, key) = rule.key.wait(take(head), client).await;
-                    *head = back;
-                    key.map_err(unavailable)?
-                }
-            };
-            let plan = match (rule.plan(head), &rule.policies) {
-                (Some(plan), _) => plan,
-                (None, Policies::One(_)) => 0,
-                (None, Policies::Plans(plans)) => {
-                    let (back, plan) = plans.look_up(take(head)).await;
-                    *head = back;
-                    plan.map_err(unavailable)?
-                }
-            };
-            asked.extend(self.ask(at, rule, key, plan, head)?);
-        }
-        Ok(asked)
+    async fn read(
+        &self,
+        at: usize,
+        rule: &Rule,
+        head: &mut Parts,
+        client: Option<IpAddr>,
+    ) -> Result<Option<One>, Box<Refusal>> {
+        let key = match rule.read(head, client) {
+            Some(key) => key,
+            None => {
+                let (back, key) = rule.key.wait(take(head), client).await;
+                *head = back;
+                key.map_err(unavailable)?
+            }
+        };
+        let plan = match (rule.plan(head), &rule.policies) {
+            (Some(plan), _) => plan,
+            (None, Policies::One(_)) => 0,
+            (None, Policies::Plans(plans)) => {
+                let (back, plan) = plans.look_up(take(head)).await;
+                *head = back;
+                plan.map_err(unavailable)?
+            }
+        };
+        self.ask(at, rule, key, plan, head)
     }
 
     /// What is clear before a rule is looked at.
@@ -244,7 +272,7 @@ impl Shared {
         };
         if has(&self.settings.blocked) {
             self.counts.blocked.fetch_add(1, Relaxed);
-            return Some(self.unless_dry(Box::new(Refusal::blocked())));
+            return Some(self.unless_dry(Box::new(Refusal::blocked()), None));
         }
         if has(&self.settings.exempt) {
             self.counts.exempt.fetch_add(1, Relaxed);
@@ -262,7 +290,7 @@ impl Shared {
         self.counts.without_key.fetch_add(1, Relaxed);
         let error = Error::new(ErrorKind::Forbidden)
             .with_source("the client's address is not known, and there is a block list");
-        Some(self.refuse(Box::new(error.into())))
+        Some(self.refuse(Box::new(error.into()), None))
     }
 
     /// What a rule has to be asked.
@@ -293,81 +321,6 @@ impl Shared {
             key,
             cost: rule.cost.of(head, route),
         }))
-    }
-
-    fn decided(&self, asked: Asked, decisions: Result<Decisions, BoxError>) -> Verdict {
-        let counts = &self.counts;
-        let decisions = decisions.and_then(|decisions| {
-            let fits = decisions.as_slice().len() == asked.len();
-            fits.then_some(decisions)
-                .ok_or_else(|| "the limiter has not decided all that it was asked".into())
-        });
-        let by_substitute = decisions.is_err();
-        self.now_failing(decisions.as_ref().err());
-        let decisions = match decisions {
-            Ok(decisions) => decisions,
-            Err(error) => {
-                counts.failures.fetch_add(1, Relaxed);
-                let asks: SmallVec<[_; INLINE]> = asked
-                    .iter()
-                    .map(|one| (one.policy, one.ask(self)))
-                    .collect();
-                match self.substitute.acquire(&asks) {
-                    Some(decisions) => decisions,
-                    None => return self.refuse(unavailable(error)),
-                }
-            }
-        };
-        let said = asked.iter().zip(decisions.as_slice());
-        let said: Said = said.map(|(one, it)| (one.policy, *it)).collect();
-        if !decisions.is_allowed() {
-            return self.refused(&asked, &said);
-        }
-        counts.allowed.fetch_add(1, Relaxed);
-        let charges = |one: &One| self.settings.rules[one.rule].charge.is_some();
-        let charged = asked.iter().any(charges).then(|| {
-            Box::new(Charged {
-                asked,
-                by_substitute,
-            })
-        });
-        Verdict::Pass(Some(Spent { said, charged }))
-    }
-
-    fn refused(&self, asked: &Asked, said: &Said) -> Verdict {
-        let is_violated = |(_, decision): &&(usize, Decision)| !decision.is_allowed();
-        for (policy, _) in said.iter().filter(is_violated) {
-            self.counts.violated[*policy].fetch_add(1, Relaxed);
-        }
-        let is_shared = asked.iter().zip(said).all(|(one, (_, decision))| {
-            decision.is_allowed() || self.settings.rules[one.rule].is_shared
-        });
-        let refusal = Refusal::exceeded(self.pairs(said), is_shared);
-        self.refuse(Box::new(refusal.with_fields(self.fields(said))))
-    }
-
-    fn refuse(&self, refusal: Box<Refusal>) -> Verdict {
-        if !self.settings.is_dry_run {
-            self.counts.refused.fetch_add(1, Relaxed);
-        }
-        self.unless_dry(refusal)
-    }
-
-    fn unless_dry(&self, refusal: Box<Refusal>) -> Verdict {
-        if !self.settings.is_dry_run {
-            return Verdict::Refuse(refusal);
-        }
-        self.counts.would_refuse.fetch_add(1, Relaxed);
-        log::would_refuse(&refusal);
-        Verdict::Pass(None)
-    }
-
-    fn now_failing(&self, error: Option<&BoxError>) {
-        let is_failing = error.is_some();
-        if self.is_failing.load(Relaxed) != is_failing {
-            self.is_failing.store(is_failing, Relaxed);
-        }
-        self.failing.tell(error);
     }
 }
 

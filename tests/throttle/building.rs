@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use tower_gateway::{
-    Gateway, GatewayBuilder, Route, Upstream,
-    throttle::{Ask, Decisions, Key, OnFailure, Plans, Policy, RateLimiter, Rule, ThrottleLayer},
+    BoxError, Gateway, GatewayBuilder, Route, Upstream,
+    throttle::{
+        Ask, Decisions, Key, LocalStore, OnFailure, PlanLookup, Plans, Policy, RateLimiter, Rule,
+        ThrottleLayer,
+    },
 };
 
 use crate::world::of;
@@ -27,16 +30,28 @@ fn mistakes(builder: GatewayBuilder) -> Vec<String> {
 struct Wrong;
 
 impl RateLimiter for Wrong {
-    async fn acquire(&self, _: &[Ask<'_>]) -> Result<Decisions, tower_gateway::BoxError> {
+    async fn acquire(&self, _: &[Ask<'_>]) -> Result<Decisions, BoxError> {
         Ok(Decisions::default())
     }
 
-    async fn charge(&self, _: &[Ask<'_>]) -> Result<(), tower_gateway::BoxError> {
+    async fn charge(&self, _: &[Ask<'_>]) -> Result<(), BoxError> {
         Ok(())
     }
 
     fn mistakes(&self, policies: &[Policy]) -> Vec<String> {
         vec![format!("no room for {}", policies[0].name())]
+    }
+}
+
+struct Nowhere;
+
+impl PlanLookup for Nowhere {
+    async fn plan(&self, _: &http::request::Parts) -> Result<Option<String>, BoxError> {
+        Ok(None)
+    }
+
+    fn mistakes(&self) -> Vec<String> {
+        vec!["no database is named".to_owned()]
     }
 }
 
@@ -80,6 +95,22 @@ fn a_wrong_setting_is_named_with_what_is_allowed() {
         (
             ThrottleLayer::new(Plans::from_fn(|_| None).plan("a", of(1)).plan("a", of(2))),
             "plan `a` is there twice",
+        ),
+        (
+            ThrottleLayer::new(Rule::new(of(1)).cost(0)),
+            "cost 0, and nothing spends of it",
+        ),
+        (
+            ThrottleLayer::new(Rule::new(of(1)).cost(0).cost_on("/users/{id}", 0)),
+            "cost 0, and nothing spends of it",
+        ),
+        (
+            ThrottleLayer::new(Plans::lookup(Nowhere).plan("a", of(1))),
+            "throttle plans: no database is named",
+        ),
+        (
+            ThrottleLayer::new(of(1).named("x")).limiter(std::sync::Arc::new(Wrong)),
+            "no room for x",
         ),
         (
             ThrottleLayer::new(Plans::claim("").plan("a", of(1))),
@@ -238,9 +269,78 @@ fn what_is_allowed_at_most_is_no_mistake() {
         Rule::new(of(2)).cost(2).cost_on("/users/{id}", 2),
         // The closure has the last word.
         Rule::new(of(2)).cost(3).cost_by(|_| 1),
+        // Something spends.
+        Rule::new(of(2)).cost(0).charge(|_| 1),
+        Rule::new(of(2)).cost(0).cost_on("/users/{id}", 1),
+        Rule::new(of(2)).cost(0).cost_by(|_| 1),
     ] {
         let layer = ThrottleLayer::new(rule).on_failure(OnFailure::Local { gateways: 1_000 });
         let right = builder().route(route().throttle(layer));
         assert_eq!(mistakes(right), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_would_be_spent_twice_is_a_mistake() {
+    let store = LocalStore::new();
+    let on = |store: &LocalStore, rule: Rule| ThrottleLayer::new(rule).limiter(store.clone());
+    let rule = || Rule::new(of(5).named("five"));
+    let one = ThrottleLayer::new(rule());
+    let plans = || Plans::from_fn(|_| None).plan("five", of(5));
+    let function = Key::from_fn(|_| Some("all"));
+    let other_function = Key::from_fn(|_| Some("all"));
+    for (door, own, is_twice) in [
+        (one.clone(), one.clone(), true),
+        // A setting leaves the store.
+        (one.clone(), one.clone().headers(false), true),
+        (on(&store, rule()), on(&store, rule()), true),
+        (on(&store, rule()), on(&store, Rule::plans(plans())), true),
+        (
+            on(&store, rule().by(function.clone())),
+            on(&store, rule().by(function.clone())),
+            true,
+        ),
+        (
+            ThrottleLayer::new(rule()),
+            ThrottleLayer::new(rule()),
+            false,
+        ),
+        (on(&store, rule()), on(&LocalStore::new(), rule()), false),
+        (
+            on(&store, rule()),
+            on(&store, Rule::new(of(6).named("five"))),
+            false,
+        ),
+        (
+            on(&store, rule()),
+            on(&store, rule().by(Key::host())),
+            false,
+        ),
+        (
+            on(&store, rule().by(function)),
+            on(&store, rule().by(other_function)),
+            false,
+        ),
+        // At one of both it only has to have no debt.
+        (
+            on(&store, rule().cost(0).charge(|_| 1)),
+            on(&store, rule()),
+            false,
+        ),
+    ] {
+        let told = [
+            mistakes(
+                builder()
+                    .throttle(door.clone())
+                    .throttle_routes(own.clone())
+                    .route(route()),
+            ),
+            mistakes(builder().throttle(door).route(route().throttle(own))),
+        ];
+        for told in told {
+            let is_told = told.len() == 1 && told[0].contains("would spend twice");
+            assert_eq!(is_told, is_twice, "{told:?}");
+            assert!(is_twice || told.is_empty(), "{told:?}");
+        }
     }
 }

@@ -52,8 +52,8 @@ async fn what_an_answer_says_is_charged_and_a_debt_has_to_come_back() {
         of(10),
         Policy::sliding_window(10, std::time::Duration::from_secs(3_600)),
     ] {
-        let rule = Rule::new(policy.named("work")).cost(0).charge(|head| {
-            let cost = head.headers.get("x-cost").unwrap();
+        let rule = Rule::new(policy.named("work")).cost(0).charge(|answer| {
+            let cost = answer.unwrap().headers.get("x-cost").unwrap();
             cost.to_str().unwrap().parse().unwrap()
         });
         let route = Route::new("/{*rest}").to("backend");

@@ -153,6 +153,77 @@ async fn what_several_throttles_say_is_in_one_list() {
 }
 
 #[tokio::test]
+async fn a_refusal_says_of_those_that_refuse_what_is_left() {
+    let layer = |many, name| ThrottleLayer::new(of(many).named(name));
+    let backend = axum::Router::new()
+        .route(
+            "/refuses",
+            axum::routing::any(async || {
+                let fields = [("ratelimit", "\"own\";r=0;t=5"), ("retry-after", "5")];
+                (http::StatusCode::TOO_MANY_REQUESTS, fields, "")
+            }),
+        )
+        .route(
+            "/busy",
+            axum::routing::any(async || (http::StatusCode::TOO_MANY_REQUESTS, "")),
+        );
+    let backend = crate::support::upstream(crate::support::axum_backend(backend).await);
+    let builder = gateway()
+        .await
+        .throttle(layer(9, "door"))
+        .upstream("own", backend)
+        .route(Route::new("/refuses").to("own"))
+        .route(Route::new("/busy").to("own"))
+        .route(all().throttle(layer(1, "route")))
+        .route(
+            Route::new("/all")
+                .to("backend")
+                .throttle(ThrottleLayer::new(Rule::shared(of(1).named("shared")))),
+        );
+    let gateway = serve(builder.build().unwrap()).await;
+    for (path, status, policies, left) in [
+        (
+            "/",
+            200,
+            &["\"route\"", "\"door\""][..],
+            &["\"route\"", "\"door\""][..],
+        ),
+        ("/", 429, &["\"route\"", "\"door\""], &["\"route\""]),
+        (
+            "/all",
+            200,
+            &["\"shared\"", "\"door\""],
+            &["\"shared\"", "\"door\""],
+        ),
+        ("/all", 503, &["\"shared\"", "\"door\""], &["\"shared\""]),
+        ("/refuses", 429, &["\"door\""], &["\"own\""]),
+        // Of a backend that does not say it, nothing is known.
+        ("/busy", 429, &["\"door\""], &["\"door\""]),
+    ] {
+        let answer = get(gateway, path, "192.0.2.1", &[]).await;
+        assert_eq!(answer.status, status, "{path}");
+        let names = |name| -> Vec<_> {
+            let said = answer.header(name).into_iter();
+            said.map(|said| said.split(';').next().unwrap()).collect()
+        };
+        assert_eq!(names("ratelimit-policy"), policies, "{path} {status}");
+        assert_eq!(names("ratelimit"), left, "{path} {status}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_rule_concerns_is_counted_as_allowed() {
+    let key = Key::header(HeaderName::from_static("x-tenant"));
+    let rule = Rule::new(of(1)).by(key).without_key(WithoutKey::Pass);
+    let throttle = ThrottleLayer::new(rule);
+    let handle = throttle.handle();
+    let gateway = gateway().await.throttle(throttle).route(all());
+    let gateway = serve(gateway.build().unwrap()).await;
+    assert_eq!(statuses(gateway, "192.0.2.1", 3).await, [200; 3]);
+    assert_eq!((handle.allowed(), handle.refused()), (3, 0));
+}
+
+#[tokio::test]
 async fn a_dry_run_refuses_nobody_and_says_whom_it_would() {
     let throttle = ThrottleLayer::new(of(2)).dry_run(true);
     let handle = throttle.handle();

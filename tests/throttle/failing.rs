@@ -23,6 +23,7 @@ struct Fickle {
     is_wrong: Arc<AtomicBool>,
     /// For charges alone.
     charges_nothing: Arc<AtomicBool>,
+    fallback: LocalStore,
 }
 
 impl RateLimiter for Fickle {
@@ -42,6 +43,10 @@ impl RateLimiter for Fickle {
             return Err("it is away".into());
         }
         RateLimiter::charge(&self.store, asks).await
+    }
+
+    fn fallback(&self) -> Option<LocalStore> {
+        Some(self.fallback.clone())
     }
 }
 
@@ -201,4 +206,64 @@ async fn what_is_never_allowed_is_not_allowed_meanwhile() {
         let all = async || get(gateway, "/all", "192.0.2.1", &[]).await.status;
         assert_eq!([all().await, all().await], [200, 429]);
     }
+}
+
+#[tokio::test]
+async fn what_a_part_has_left_is_told_by_the_time_of_the_part() {
+    for (gateways, said) in [
+        // Two of four, one in two hours.
+        (2, ["\"four\";r=1;t=7200", "\"four\";r=0;t=7200"]),
+        // One of four, one in three hours.
+        (3, ["\"four\";r=0;t=10800", ""]),
+    ] {
+        let fickle = Fickle::default();
+        fickle.is_away.store(true, Relaxed);
+        let throttle = ThrottleLayer::new(of(4).named("four")).limiter(fickle);
+        let throttle = throttle.on_failure(OnFailure::Local { gateways });
+        let route = Route::new("/{*rest}").to("backend");
+        let gateway = gateway().await.throttle(throttle).route(route);
+        let gateway = serve(gateway.build().unwrap()).await;
+        for said in said.iter().filter(|said| !said.is_empty()) {
+            let answer = get(gateway, "/", "192.0.2.1", &[]).await;
+            assert_eq!(answer.header("ratelimit"), [*said], "{gateways}");
+            let told = answer.header("ratelimit-policy");
+            assert_eq!(told, ["\"four\";q=4;w=14400"]);
+        }
+        let refused = get(gateway, "/", "192.0.2.1", &[]).await;
+        let wait = refused.header("retry-after")[0];
+        let told = format!("\"four\";r=0;t={wait}");
+        assert_eq!(refused.header("ratelimit"), [told]);
+    }
+}
+
+#[tokio::test]
+async fn layers_that_share_a_limiter_share_what_stands_in_for_it() {
+    let fickle = Fickle::default();
+    fickle.is_away.store(true, Relaxed);
+    let layer = || ThrottleLayer::new(of(4).named("four")).limiter(fickle.clone());
+    let builder = gateway()
+        .await
+        .route(Route::new("/a").to("backend").throttle(layer()))
+        .route(Route::new("/b").to("backend").throttle(layer()));
+    let gateway = serve(builder.build().unwrap()).await;
+    for (path, status) in [("/a", 200), ("/b", 200), ("/a", 429), ("/b", 429)] {
+        let answer = get(gateway, path, "192.0.2.1", &[]).await;
+        assert_eq!(answer.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_owes_what_the_whole_limit_has() {
+    let fickle = Fickle::default();
+    fickle.is_away.store(true, Relaxed);
+    let throttle = ThrottleLayer::new(Rule::new(of(4)).cost(4)).limiter(fickle);
+    let throttle = throttle.on_failure(OnFailure::Local { gateways: 4 });
+    let route = Route::new("/{*rest}").to("backend");
+    let gateway = gateway().await.throttle(throttle).route(route);
+    let gateway = serve(gateway.build().unwrap()).await;
+    assert_eq!(statuses(gateway, "192.0.2.1", 2).await, [200, 429]);
+    let refused = get(gateway, "/", "192.0.2.1", &[]).await;
+    let wait: u64 = refused.header("retry-after")[0].parse().unwrap();
+    // One in four hours, and all four have to come back: one burst of a part is but one.
+    assert!((57_590..=57_600).contains(&wait), "{wait}");
 }

@@ -8,8 +8,10 @@
 
 mod alone;
 mod building;
+mod charges;
 mod costs;
 mod door;
+mod ended;
 mod failing;
 mod lists;
 #[cfg(feature = "tracing")]
@@ -20,6 +22,7 @@ mod logging;
 mod redis;
 #[cfg(feature = "auth")]
 mod routes;
+mod seen;
 #[path = "../proxy/support.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
 mod support;

@@ -156,7 +156,7 @@ async fn anonymous_clients_can_have_a_share_by_address() {
 async fn guesses_are_counted() {
     let rule = Rule::new(of(2).named("guesses"))
         .cost(0)
-        .charge(|head| u64::from(head.status == 401));
+        .charge(|answer| answer.map_or(0, |head| u64::from(head.status == 401)));
     let builder = gateway().await.authenticate(Pass).route(orders());
     statuses(
         builder.throttle(ThrottleLayer::new(rule)),

@@ -1,11 +1,14 @@
 //! What stands in the log.
 
-use tower_gateway::{Route, throttle::ThrottleLayer};
+use tower_gateway::{
+    Route,
+    throttle::{AddressList, Key, Rule, ThrottleLayer},
+};
 
 use crate::{
     logging::Log,
     support::serve,
-    world::{gateway, of, statuses},
+    world::{gateway, get, of, statuses},
 };
 
 #[tokio::test]
@@ -28,4 +31,45 @@ async fn a_dry_run_says_whom_it_would_have_refused_and_a_refusal_why() {
         assert_eq!(mentions("a dry run would have refused a request"), times);
         assert_eq!(mentions("over single"), 1, "{}", log.kept().all);
     }
+}
+
+#[tokio::test]
+async fn a_dry_run_does_not_fill_the_log() {
+    let log = Log::start();
+    let key = |name| Key::header(http::HeaderName::from_static(name));
+    let throttle = ThrottleLayer::new(Rule::new(of(1).named("a")).by(key("x-a")))
+        .rule(Rule::new(of(3).named("b")).by(key("x-b")))
+        .block(AddressList::new(["203.0.113.7"]))
+        .dry_run(true);
+    let handle = throttle.handle();
+    let route = Route::new("/{*rest}").to("backend");
+    let gateway = gateway().await.throttle(throttle).route(route);
+    let gateway = serve(gateway.build().unwrap()).await;
+    let says = async |ip: &str, fields: &[(&str, &str)]| {
+        for _ in 0..20 {
+            assert_eq!(get(gateway, "/", ip, fields).await.status, 200);
+        }
+        let kept = log.kept();
+        kept.all
+            .matches("a dry run would have refused a request")
+            .count()
+    };
+    assert_eq!(says("192.0.2.1", &[("x-a", "1"), ("x-b", "1")]).await, 1);
+    assert_eq!(
+        says("192.0.2.1", &[("x-b", "1")]).await,
+        1,
+        "the first rule has no key"
+    );
+    let each = |at: usize| format!("{at}");
+    for at in 0..20 {
+        get(
+            gateway,
+            "/",
+            "192.0.2.1",
+            &[("x-a", &each(at)), ("x-b", "2")],
+        )
+        .await;
+    }
+    assert_eq!(says("203.0.113.7", &[]).await, 3, "each rule, and the list");
+    assert_eq!(handle.would_refuse(), 19 + 20 + 17 + 20);
 }

@@ -4,7 +4,7 @@ use axum::{Router, routing::any};
 use http::HeaderName;
 use tower_gateway::{
     Gateway, Route,
-    throttle::{Key, Rule, ThrottleLayer, WithoutKey},
+    throttle::{AddressList, Key, Rule, ThrottleLayer, WithoutKey},
 };
 
 use crate::{
@@ -105,6 +105,34 @@ async fn a_mapped_address_is_that_of_ipv4() {
         ("::ffff:192.0.2.1", 200),
         ("[::ffff:c000:201]:80", 429),
         ("192.0.2.1:1234", 429),
+    ] {
+        assert_eq!(get(gateway, "/", ip, &[]).await.status, status, "{ip}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_behind_nat64_is_that_of_ipv4() {
+    let route = Route::new("/{*rest}").to("backend");
+    let blocked = AddressList::new(["203.0.113.0/24", "64:ff9b::198.51.100.1"]);
+    let throttle = by(Key::client_ip()).block(blocked);
+    let gateway = gateway().await.throttle(throttle).route(route);
+    let gateway = serve(gateway.build().unwrap()).await;
+    for (ip, status) in [
+        ("192.0.2.1", 200),
+        ("64:ff9b::192.0.2.1", 200),
+        ("64:ff9b::c000:201", 429),
+        ("192.0.2.1", 429),
+        // All of IPv4 is in one /64.
+        ("64:ff9b::192.0.2.2", 200),
+        ("64:ff9b::203.0.113.7", 403),
+        ("64:ff9b::198.51.100.1", 403),
+        ("198.51.100.1", 200),
+        // There are no private networks behind it: so that is none.
+        ("64:ff9b::10.0.0.1", 200),
+        ("64:ff9b::10.0.0.2", 200),
+        ("10.0.0.1", 200),
+        ("64:ff9b::10.0.0.3", 429),
+        ("64:ff9b:1::192.0.2.1", 200),
     ] {
         assert_eq!(get(gateway, "/", ip, &[]).await.status, status, "{ip}");
     }

@@ -24,7 +24,7 @@
 //! It is at least 1, so that nobody divides by nothing.
 //!
 //! `Retry-After` should not be earlier than `t`, says the draft. So a refusal has `RateLimit` only of the policies that refuse: the time at which
-//! another one has more says nothing of when to come back.
+//! another one has more says nothing of when to come back. A throttle around one that has refused adds to `RateLimit-Policy` alone.
 
 #[cfg(test)]
 mod tests;
@@ -42,7 +42,7 @@ use text::Text;
 pub(super) type Field = (HeaderName, HeaderValue);
 
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub(super) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// The older fields; the last one in seconds from now.
 pub(super) const OLDER: [HeaderName; 3] = [

@@ -12,6 +12,8 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
+use crate::networks::plain;
+
 /// A key as it was read. With an issuer and a subject of usual lengths it is not on the heap.
 pub(in crate::throttle) type KeyBytes = SmallVec<[u8; 64]>;
 
@@ -52,7 +54,7 @@ pub(super) fn two(out: &mut KeyBytes, kind: Kind, name: &[u8], value: &[u8]) {
 
 /// The network of an address. A prefix that is too long is the longest one.
 pub(super) fn network(out: &mut KeyBytes, address: IpAddr, v4: u8, v6: u8) {
-    let (kind, bits, prefix) = match address.to_canonical() {
+    let (kind, bits, prefix) = match plain(address) {
         IpAddr::V4(address) => (Kind::Ipv4, u128::from(address.to_bits()) << 96, v4.min(32)),
         IpAddr::V6(address) => (Kind::Ipv6, address.to_bits(), v6.min(128)),
     };

@@ -14,6 +14,7 @@ pub(super) use bytes::KeyBytes;
 pub use extractor::KeyExtractor;
 use part::{Part, Written};
 
+use super::client::client_ip;
 use crate::error::BoxError;
 
 /// By what requests are counted: all that have the same key spend from the same limit. Clones share it.
@@ -66,7 +67,8 @@ pub(super) type Reading =
 
 impl Key {
     /// The client's address: of IPv4 the whole of it, of IPv6 its /64, as whoever has one IPv6 address has 2^64 of them. An IPv4-mapped IPv6
-    /// address is IPv4.
+    /// address is IPv4, and so is one of NAT64's well-known prefix, `64:ff9b::/96` (RFC 6052): all of IPv4 is in one /64 of it. Those of private networks, which
+    /// the prefix must not have (section 3.1), stay as they are.
     ///
     /// It is [`RequestContext::client_ip`](crate::RequestContext::client_ip), or the peer's address in front of a gateway and without one.
     pub fn client_ip() -> Self {
@@ -147,6 +149,8 @@ impl Key {
     /// What this function makes of the head of a request; `None`: the request has no key. It must not wait: for that there is
     /// [`KeyExtractor`].
     ///
+    /// It may be asked more than once for a request that waits for something, such as another key.
+    ///
     /// Functions have no names: if two of them make the same key, they share what limits of the same name have.
     pub fn from_fn<F, K>(function: F) -> Self
     where
@@ -155,6 +159,17 @@ impl Key {
     {
         let function = move |head: &Parts| function(head).map(Into::into);
         Self::one(Part::Function(Arc::new(function)))
+    }
+
+    /// The key of a request as a limiter gets it: for [`LocalStore::forget`](super::LocalStore::forget) and [`peek`](super::LocalStore::peek) beside a layer. `None`: it has
+    /// none, or it has to be waited for. The client's address is that of the [`RequestContext`](crate::RequestContext), or a bare [`SocketAddr`](std::net::SocketAddr) in the
+    /// extensions.
+    pub fn of(&self, head: &Parts) -> Option<Vec<u8>> {
+        let mut key = KeyBytes::new();
+        match self.read(head, client_ip(&head.extensions, None), &mut key) {
+            Now::Found => Some(key.to_vec()),
+            Now::Missing | Now::Later => None,
+        }
     }
 
     fn one(part: Part) -> Self {
@@ -213,6 +228,15 @@ impl Key {
             }
         }
         needs
+    }
+
+    /// Whether both make the same of any request, as far as that can be seen.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let is_plain = |key: &Self| {
+            let mut parts = key.0.iter();
+            parts.all(|part| !matches!(part, Part::Function(_) | Part::Extractor(_)))
+        };
+        Arc::ptr_eq(&self.0, &other.0) || is_plain(self) && self.label() == other.label()
     }
 
     /// What it is, in a few words.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 use super::rate::Rate;
 use crate::throttle::{
@@ -32,6 +33,9 @@ pub(super) enum State {
     Rate(u128),
     Window([u64; 2]),
 }
+
+/// A segment, and as many counts as a window has.
+const MOST_NUMBERS: usize = 17;
 
 impl Shared {
     /// Or what is wrong, beside what is wrong for every limiter.
@@ -89,39 +93,39 @@ impl Shared {
         }
     }
 
-    /// What is in Redis. What is not of ours says nothing, as in the script.
-    pub(super) fn read(&self, raw: Option<&str>) -> State {
-        let raw = raw.unwrap_or_default();
+    /// What was in Redis, as the script has told it: only what it writes itself. None: it was something else.
+    pub(super) fn read(&self, raw: Option<&str>) -> Option<State> {
+        let number = |text: &str| text.parse::<u64>().ok();
         match self {
             Self::Rate(rate) => {
-                let (micros, part) = raw.split_once('/').unwrap_or((raw, "0"));
-                let number = |text: &str| text.parse::<u64>().ok();
-                State::Rate(match (number(micros), number(part)) {
-                    (Some(micros), Some(part)) => rate.at(micros, part),
-                    _ => 0,
-                })
+                let Some(raw) = raw else {
+                    return Some(State::Rate(0));
+                };
+                let (arrival, _) = raw.split_once('@').unwrap_or((raw, ""));
+                let (micros, part) = arrival.split_once('/').unwrap_or((arrival, "0"));
+                Some(State::Rate(rate.at(number(micros)?, number(part)?)))
             }
             Self::Window { window, .. } => {
-                let mut numbers = raw.split(' ').map_while(|text| text.parse::<u64>().ok());
-                State::Window(match numbers.next() {
-                    Some(newest) if newest < 1 << 40 => window.state(newest, numbers),
-                    _ => [0; 2],
-                })
+                let Some(raw) = raw else {
+                    return Some(State::Window([0; 2]));
+                };
+                let numbers: Option<SmallVec<[u64; MOST_NUMBERS]>> =
+                    raw.split(' ').map(number).collect();
+                let numbers = numbers?;
+                let (newest, counts) = numbers.split_first()?;
+                Some(State::Window(window.state(*newest, counts.iter().copied())))
             }
         }
     }
 
     /// Where something was spent, for giving it back.
-    pub(super) fn place(&self, raw: Option<&str>, after: State, micros: u64) -> String {
+    pub(super) fn place(&self, after: State, micros: u64) -> String {
         match (self, after) {
-            (Self::Rate(rate), State::Rate(arrival)) => {
-                let (micros, part) = rate.split(arrival);
-                format!("{micros}/{part}")
-            }
-            (Self::Window { segment, .. }, _) => {
-                let newest = raw.and_then(|raw| raw.split(' ').next()?.parse().ok());
-                newest.unwrap_or(0).max(micros / segment).to_string()
-            }
+            (Self::Rate(rate), State::Rate(arrival)) => match rate.split(arrival) {
+                (micros, 0) => micros.to_string(),
+                (micros, part) => format!("{micros}/{part}"),
+            },
+            (Self::Window { segment, .. }, _) => (micros / segment).to_string(),
             _ => String::new(),
         }
     }

@@ -23,6 +23,7 @@ use self::{
 use super::{
     limiter::{Ask, Decisions, RateLimiter},
     policy::Policy,
+    store::LocalStore,
 };
 use crate::{clock, error::BoxError, redis::Redis};
 
@@ -48,7 +49,7 @@ use crate::{clock, error::BoxError, redis::Redis};
 ///
 /// A rate is decided in exact fractions of the microseconds of Redis's clock, a sliding window in segments of whole microseconds: as
 /// [`LocalStore`](super::LocalStore) does in nanoseconds. Some rates of more than a million a second have a burst that can not be counted so: they
-/// are among the mistakes. Debts are counted up to 71 years, and are due before the year 2255. A policy that is wrong allows nothing.
+/// are among the mistakes. A debt is a burst at most. A policy that is wrong allows nothing.
 ///
 /// When Redis loses its data, or fails over to a replica that has not heard of the last writes, what they spent can be spent again. So can what it evicts
 /// when memory is short: with the `maxmemory-policy` `noeviction` calls fail instead, as if Redis were away. When its clock is set back, what was
@@ -81,6 +82,8 @@ pub struct RedisLimiter {
     lease_keys: usize,
     table: Option<Arc<Table>>,
     counters: Arc<Counters>,
+    /// What decides while Redis can not.
+    fallback: LocalStore,
 }
 
 const TIMEOUT: Duration = Duration::from_millis(5);
@@ -101,6 +104,7 @@ impl RedisLimiter {
             lease_keys: LEASE_KEYS,
             table: None,
             counters: Arc::default(),
+            fallback: LocalStore::new(),
         }
     }
 
@@ -218,6 +222,10 @@ impl RateLimiter for RedisLimiter {
         let unfit = |policy: &Policy| Shared::new(policy).err();
         mistakes.extend(policies.iter().filter(is_right).filter_map(unfit));
         mistakes
+    }
+
+    fn fallback(&self) -> Option<LocalStore> {
+        Some(self.fallback.clone())
     }
 }
 

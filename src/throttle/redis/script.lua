@@ -4,6 +4,12 @@
 --   window  'w', limit, segment in microseconds, counts, the most of one, '', cost, more
 -- `more` is what to take beside the cost, as a lease; or, for what is given back, where it was spent.
 -- Answers whether all was spent, the time, what was there under each key, and what was taken beside each cost.
+--
+-- What is kept:
+--   rate    `arrival` or `arrival/part`, and `@now` behind it if that is a debt, more than a burst
+--   window  the number of the newest segment, and what was spent in it and in those before it, up to the last one that is not zero
+-- Numbers have no sign and no leading zero. Whatever else is there counts as if all was just spent, and what is of a time to come as of
+-- now: a clock that was set back, or data of another server. Such values are written anew at once, or they would be found again and again.
 
 local now = tonumber(ARGV[1])
 if not now then
@@ -19,16 +25,55 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
--- An arrival: microseconds, and parts of one.
-local function arrival(raw)
-  local micros, part = string.match(raw or '', '^(%d+)/?(%d*)$')
-  return tonumber(micros) or 0, tonumber(part) or 0
+local function number(digits)
+  if digits == '0' or #digits <= 16 and string.find(digits, '^[1-9]%d*$') then
+    local value = tonumber(digits)
+    return value <= LATEST and value or nil
+  end
 end
 
 local rate, window = {}, {}
 
-function rate.read(raw)
-  local micros, part = arrival(raw)
+-- Microseconds, parts of one, and the time of a debt; none if it is something else.
+local function arrival(raw, ask)
+  local value, at = string.match(raw, '^(.*)@(.*)$')
+  local micros, part = string.match(value or raw, '^(.*)/(.*)$')
+  micros, part, at = number(micros or value or raw), part and number(part) or part, at and number(at) or at
+  local is_part = not part or type(part) == 'number' and part > 0 and part < ask[3]
+  if micros and is_part and type(at) ~= 'string' then
+    return micros, part or 0, at
+  end
+end
+
+-- More than a burst takes.
+local function is_debt(micros, part, ask, at)
+  micros = micros - at
+  return micros > ask[4] or micros == ask[4] and part > ask[5]
+end
+
+local function is_later(micros, part, than)
+  return micros > than[1] or micros == than[1] and part > than[2]
+end
+
+-- Behind a burst, and a debt of another one: a charge makes no more.
+local function latest(ask, at)
+  local part = 2 * ask[5]
+  local carry = part >= ask[3] and 1 or 0
+  return { at + 2 * ask[4] + carry, part - carry * ask[3] }
+end
+
+function rate.read(raw, ask)
+  if not raw then
+    return { now, 0 }
+  end
+  local micros, part, at = arrival(raw, ask)
+  local is_wrong = micros and ((not at) == is_debt(micros, part, ask, at or now) or at and is_later(micros, part, latest(ask, at)))
+  if not micros or is_wrong then
+    return { now + ask[4], ask[5] }, true
+  end
+  if at and at > now then
+    return { now + micros - at, part }, true
+  end
   if micros < now then
     micros, part = now, 0
   end
@@ -51,11 +96,19 @@ function rate.fits(state, ask, cost)
   return micros < ask[4] or micros == ask[4] and part <= ask[5]
 end
 
-function rate.spend(state, ask, cost)
+function rate.spend(state, ask, cost, is_charge)
   local micros, part = rate.time(ask, cost)
   micros, part = state[1] + micros, state[2] + part
   if part >= ask[3] then
     micros, part = micros + 1, part - ask[3]
+  end
+  -- A charge forgives none.
+  local most = latest(ask, now)
+  if is_charge and is_later(micros, part, most) then
+    micros, part = most[1], most[2]
+    if is_later(state[1], state[2], most) then
+      micros, part = state[1], state[2]
+    end
   end
   state[1], state[2] = math.min(micros, LATEST), part
 end
@@ -67,7 +120,7 @@ end
 
 -- What of it has not come back by itself since: more would be given twice.
 function rate.restore(state, ask, cost, at)
-  local micros, part = arrival(at)
+  local micros, part = arrival(at, ask)
   micros = micros - now
   if micros < 0 then
     return
@@ -80,37 +133,48 @@ function rate.restore(state, ask, cost, at)
   if state[2] < 0 then
     state[1], state[2] = state[1] - 1, state[2] + ask[3]
   end
+  -- What was spent may be forgotten by now.
+  if state[1] < now then
+    state[1], state[2] = now, 0
+  end
 end
 
-function rate.write(state)
+function rate.write(state, ask)
   local value = text(state[1])
   if state[2] > 0 then
     value = value .. '/' .. text(state[2])
   elseif state[1] <= now then
     return
   end
+  if is_debt(state[1], state[2], ask, now) then
+    value = value .. '@' .. text(now)
+  end
   return value, (state[1] - now) / 1000
 end
 
-function window.read(raw, ask)
-  local counts, before = {}, {}
-  for number in string.gmatch(raw or '', '%d+') do
-    before[#before + 1] = tonumber(number)
-  end
-  if (before[1] or 0) >= 2 ^ 40 then
-    before = {}
-  end
-  local current = math.floor(now / ask[2])
-  local newest = math.max(current, before[1] or 0)
-  local passed = newest - (before[1] or 0)
-  for age = 1, ask[3] do
-    counts[age] = before[age + 1 - passed]
-    if age <= passed or not counts[age] then
-      counts[age] = 0
+-- The segment's number, and the counts; none if it is something else.
+local function segments(raw, ask)
+  local numbers = {}
+  for digits in string.gmatch(raw .. ' ', '([^ ]*) ') do
+    local value = number(digits)
+    if not value or value >= (numbers[1] and ask[4] + 1 or 2 ^ 40) or #numbers > ask[3] then
+      return
     end
+    numbers[#numbers + 1] = value
   end
-  counts.newest = newest
-  return counts
+  return #numbers > 1 and numbers[#numbers] > 0 and numbers or nil
+end
+
+function window.read(raw, ask)
+  local newest = math.floor(now / ask[2])
+  local before = raw and segments(raw, ask)
+  local is_strange = raw and (not before or before[1] > newest)
+  before = before or { newest, raw and ask[1] }
+  local counts, passed = { newest = newest }, math.max(newest - before[1], 0)
+  for age = 1, ask[3] do
+    counts[age] = age > passed and before[age + 1 - passed] or 0
+  end
+  return counts, is_strange
 end
 
 function window.left(counts, ask)
@@ -151,6 +215,16 @@ function window.write(counts, ask)
   return table.concat(value, ' '), ((counts.newest + ask[3]) * ask[2] - now) / 1000
 end
 
+local function store(key, ask, state)
+  local value, millis = ask.kind.write(state, ask)
+  if value then
+    redis.call('SET', key, value, 'PX', text(math.max(math.ceil(millis), 0) + rest))
+  else
+    redis.call('DEL', key)
+  end
+  return value
+end
+
 local asks, found, states = {}, {}, {}
 local all = true
 for index, key in ipairs(KEYS) do
@@ -161,8 +235,15 @@ for index, key in ipairs(KEYS) do
   end
   asks[index] = ask
   if not states[key] then
-    found[key] = redis.call('GET', key)
-    states[key] = ask.kind.read(found[key], ask)
+    local raw, is_strange = redis.pcall('GET', key), false
+    if type(raw) == 'table' then
+      if not string.find(raw.err, '^-?WRONGTYPE') then
+        return raw
+      end
+      raw = ''
+    end
+    states[key], is_strange = ask.kind.read(raw, ask)
+    found[key] = is_strange and store(key, ask, states[key]) or raw
   end
   local state = states[key]
   if action == 'acquire' then
@@ -172,7 +253,7 @@ for index, key in ipairs(KEYS) do
     ask.kind.restore(state, ask, ask.cost, ask.more)
   else
     -- Of no account if one of them has refused: nothing is written then.
-    ask.kind.spend(state, ask, ask.cost)
+    ask.kind.spend(state, ask, ask.cost, action == 'charge')
   end
 end
 
@@ -198,12 +279,7 @@ if all then
     local ask = asks[index]
     if ask.spent > 0 and not written[key] then
       written[key] = true
-      local value, millis = ask.kind.write(states[key], ask)
-      if value then
-        redis.call('SET', key, value, 'PX', text(math.ceil(millis) + rest))
-      else
-        redis.call('DEL', key)
-      end
+      store(key, ask, states[key])
     end
   end
 end

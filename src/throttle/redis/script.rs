@@ -86,12 +86,14 @@ impl Answer {
         &self,
         questions: &[Question],
     ) -> Result<(Decisions, Vec<String>), RedisError> {
+        let answer = |said: &str| RedisError::Answer(said.into());
         let found = |index: usize| self.found[index].as_deref();
         let (mut states, mut firsts) = (Vec::new(), Vec::new());
         for (index, asked) in questions.iter().enumerate() {
             let same = |other: &Question| other.key == asked.key;
             firsts.push(questions[..index].iter().position(same).unwrap_or(index));
-            states.push(asked.limit.read(found(index)));
+            let state = asked.limit.read(found(index));
+            states.push(state.ok_or_else(|| answer("what was stored there was not told"))?);
         }
         let before = states.clone();
         let check = |index: usize, states: &[State], cost| {
@@ -109,9 +111,7 @@ impl Answer {
             decisions.push(decision);
         }
         if is_allowed != self.is_done {
-            return Err(RedisError::Answer(
-                "what is stored there is not of this version".into(),
-            ));
+            return Err(answer("it decides as another version does"));
         }
         if !is_allowed {
             for (index, decision) in decisions.iter_mut().enumerate() {
@@ -125,7 +125,7 @@ impl Answer {
         }
         let place = |(index, asked): (usize, &Question)| {
             let after = states[firsts[index]];
-            asked.limit.place(found(index), after, self.micros)
+            asked.limit.place(after, self.micros)
         };
         let places = match is_allowed {
             true => questions.iter().enumerate().map(place).collect(),

@@ -1,105 +1,94 @@
-//! What is done when the answer to a request is there: it says what is left, and is charged for what it took.
+//! What an answer says of the limits, and that it is charged for what it took.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    task::{Context, Waker},
-};
+use bytes::Bytes;
+use http::{HeaderName, Response, StatusCode, response};
 
-use http::{Response, response};
-use smallvec::SmallVec;
-use tokio::runtime::Handle;
-
-use super::{Charged, Fields, Said, Shared, Spent};
-use crate::throttle::{
-    decision::Decision,
-    headers,
-    limiter::{Ask, INLINE, Waiting},
-    policy::Policy,
+use super::{Fields, Said, Shared, Spent};
+use crate::{
+    error::{ErrorKind, Rejection, own_in},
+    throttle::{decision::Decision, headers, limits::RateLimits, policy::Policy},
 };
 
 impl Shared {
-    /// The answer to a request that was let through: with what is left, and charged for what it took.
-    pub(in crate::throttle) fn answered<R>(
-        self: &Arc<Self>,
+    /// What came of a request that was let through: with what is left, and charged for what it took.
+    pub(in crate::throttle) fn answered<R, E: 'static>(
+        &self,
         spent: Spent,
-        response: Response<R>,
-    ) -> Response<R> {
+        answer: Result<Response<R>, E>,
+    ) -> Result<Response<R>, E> {
+        match answer {
+            Ok(response) => Ok(self.of_response(spent, response)),
+            Err(mut error) => {
+                self.of_error(spent, &mut error);
+                Err(error)
+            }
+        }
+    }
+
+    fn of_response<R>(&self, spent: Spent, response: Response<R>) -> Response<R> {
         let (mut parts, body) = response.into_parts();
         if let Some(charged) = spent.charged {
-            self.charge(*charged, &parts);
+            charged.answered(&parts);
         }
         if !self.settings.is_dry_run {
-            // What a backend or another throttle has said stays. The older fields are no lists.
-            let has_older = headers::OLDER
-                .iter()
-                .any(|name| parts.headers.contains_key(name));
-            let fields = self.fields(&spent.said).into_iter();
-            for (name, value) in
-                fields.filter(|(name, _)| !(has_older && headers::OLDER.contains(name)))
-            {
+            let has = |name: &HeaderName| parts.headers.contains_key(name);
+            let fields = self.fields_unless(&spent.said, has, is_refused(&parts));
+            for (name, value) in fields {
                 parts.headers.append(name, value);
+            }
+            if let Some(limits) = self.limits(&spent.said) {
+                match parts.extensions.get_mut::<RateLimits>() {
+                    Some(inner) => inner.extend(limits),
+                    None => _ = parts.extensions.insert(limits),
+                }
             }
         }
         Response::from_parts(parts, body)
     }
 
-    fn charge(self: &Arc<Self>, charged: Charged, parts: &response::Parts) {
-        let (mut asks, mut places) = (Vec::new(), SmallVec::<[_; INLINE]>::new());
-        for one in &charged.asked {
-            let Some(charge) = &self.settings.rules[one.rule].charge else {
-                continue;
-            };
-            let cost = charge(parts);
-            if cost == 0 {
-                continue;
-            }
-            let ask = Ask {
-                cost,
-                ..one.ask(self)
-            };
-            match charged.by_substitute {
-                true => self.substitute.charge(one.policy, ask),
-                false => {
-                    asks.push(Waiting::new(ask));
-                    places.push(one.policy);
-                }
-            }
-        }
-        if asks.is_empty() {
+    /// An error of the crate becomes an answer further outside. Of others that is not known.
+    fn of_error<E: 'static>(&self, spent: Spent, error: &mut E) {
+        let Some(error) = own_in(error) else {
             return;
+        };
+        if let Some(charged) = spent.charged {
+            let (head, _) = error.clone().into_response::<Bytes>().into_parts();
+            charged.answered(&head);
         }
-        let asks: Arc<[Waiting]> = asks.into();
-        let (shared, charging) = (self.clone(), self.settings.limiter.charge(asks.clone()));
-        let mut charge = Box::pin(async move {
-            if let Err(error) = charging.await {
-                shared.counts.failures.fetch_add(1, Relaxed);
-                shared.now_failing(Some(&error));
-                for (place, one) in places.into_iter().zip(&*asks) {
-                    shared.substitute.charge(place, one.ask());
-                }
-            }
-        });
-        // Nobody waits for it, and mostly there is nothing to wait for.
-        let mut context = Context::from_waker(Waker::noop());
-        if charge.as_mut().poll(&mut context).is_pending()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            runtime.spawn(charge);
+        if !self.settings.is_dry_run {
+            let has = |name: &HeaderName| error.fields().iter().any(|(other, _)| other == name);
+            let fields = self.fields_unless(&spent.said, has, is_limit(error.kind()));
+            *error = error.clone().with_fields(fields);
         }
     }
 
-    /// What an answer says of it.
-    pub(super) fn fields(&self, said: &Said) -> Fields {
+    /// What a backend or another throttle has said stays. The older fields are no lists.
+    fn fields_unless(
+        &self,
+        said: &Said,
+        has: impl Fn(&HeaderName) -> bool,
+        is_refused: bool,
+    ) -> Fields {
+        let has_older = headers::OLDER.iter().any(has);
+        let mut fields = self.fields(said, !is_refused);
+        fields.retain(|(name, _)| !(has_older && headers::OLDER.contains(name)));
+        fields
+    }
+
+    /// What an answer says of it. `with_left`: what is left too, and not just what there is.
+    pub(super) fn fields(&self, said: &Said, with_left: bool) -> Fields {
         let mut fields = Fields::new();
         let settings = &self.settings;
         if settings.has_headers {
             let policies = self.pairs(said).map(|(policy, _)| policy);
-            let field = match (&settings.rules[..], &said[..]) {
+            let field = match (&settings.rules[..], &said.of[..]) {
                 ([_], [(policy, _)]) => &self.fields[*policy],
                 _ => &self.fields[0],
             };
             fields.extend(field.get(policies));
-            fields.extend(headers::rate_limit(self.pairs(said)));
+            if with_left {
+                fields.extend(headers::rate_limit(self.deciding(said)));
+            }
         }
         if settings.has_legacy_headers {
             fields.extend(headers::older(self.pairs(said)));
@@ -107,11 +96,45 @@ impl Shared {
         fields
     }
 
+    /// The same for other layers, if they asked for it.
+    pub(super) fn limits(&self, said: &Said) -> Option<RateLimits> {
+        let pairs = self.settings.has_extensions.then(|| self.pairs(said));
+        Some(pairs?.map(|(policy, it)| (policy.clone(), *it)).collect())
+    }
+
     pub(super) fn pairs<'a>(
         &'a self,
         said: &'a Said,
     ) -> impl Iterator<Item = (&'a Policy, &'a Decision)> + Clone {
-        let pairs = said.iter();
+        let pairs = said.of.iter();
         pairs.map(|(policy, decision)| (&self.policies[*policy], decision))
     }
+
+    /// The same with the policies that have decided: a substitute's are shares.
+    fn deciding<'a>(
+        &'a self,
+        said: &'a Said,
+    ) -> impl Iterator<Item = (&'a Policy, &'a Decision)> + Clone {
+        said.of.iter().map(|(place, decision)| {
+            let share = said.by_substitute.then(|| self.substitute.share(*place));
+            let policy = share.flatten().unwrap_or(&self.policies[*place]);
+            (policy, decision)
+        })
+    }
+}
+
+/// Whether a limit behind has refused it. Then `RateLimit` is of those that did, as `Retry-After` is.
+fn is_refused(parts: &response::Parts) -> bool {
+    match parts.extensions.get() {
+        Some(Rejection(error)) => is_limit(error.kind()),
+        // A backend's, or that of a gateway behind.
+        None => {
+            parts.status == StatusCode::TOO_MANY_REQUESTS
+                && parts.headers.contains_key(headers::RATE_LIMIT)
+        }
+    }
+}
+
+fn is_limit(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::QuotaExceeded | ErrorKind::CapacityReduced)
 }

@@ -98,6 +98,13 @@ impl Limiter {
         locked.release(held);
     }
 
+    /// Whether it was known.
+    pub(super) fn forget(&self, hash: u64) -> bool {
+        let spot = self.spot(hash);
+        let mut locked = self.lock(self.stripe(spot));
+        locked.forget(spot)
+    }
+
     pub(super) fn spot(&self, hash: u64) -> Spot {
         match &self.keys {
             Keys::Rate(_, table) => table.spot(hash),

@@ -26,6 +26,8 @@
 //! Two threads can not give a key two slots: all that it may have are of one stripe, and it is looked for again with the lock. Nobody waits in a circle, since several
 //! locks are taken in one order, and nothing is waited for without one. `tests/models` runs this through the orders in which threads can come.
 //!
+//! A key that is *forgotten* leaves its slot behind, with the state in it, to a tag that no key has; so that state only grows, too, and the slot is given away when it is idle.
+//!
 //! A key that lost its slot had all of its limit at that time. A thread that read the clock before, and comes after, would find all of it a little
 //! too early; so a stripe remembers the latest time at which it gave a slot away, and new keys are decided then or later.
 
@@ -148,11 +150,35 @@ impl LocalStore {
         limiter.peek(self.hash(ask.key), ask.cost, self.nanos(now))
     }
 
-    /// Spends whether or not there is enough: for a cost that is known afterwards. What is owed has to come back before anything else is allowed.
+    /// Spends whether or not there is enough: for a cost that is known afterwards. What is owed has to come back before anything else is allowed; of a rate
+    /// that is a whole [quota](Policy::quota) at most, however much is charged.
     pub fn charge(&self, ask: &Ask<'_>, now: Instant) {
         if let Some((_, limiter)) = self.limiter(ask.policy) {
             limiter.charge(self.hash(ask.key), ask.cost, self.nanos(now));
         }
+    }
+
+    /// Forgets what a key has spent of a policy, so that it has all of its limit again: for the support desk. Whether anything was known of it; a key that found no place, and
+    /// spends together with others, is not. What a layer counts by is said by [`Key::of`](super::Key::of).
+    ///
+    /// ```
+    /// use std::time::Instant;
+    /// use tower_gateway::throttle::{Ask, Key, LocalStore, Policy};
+    ///
+    /// let (store, policy) = (LocalStore::new(), Policy::per_hour(1).named("export"));
+    /// let head = http::Request::get("/").header("x-tenant", "acme").body(()).unwrap().into_parts().0;
+    /// let key = Key::header(http::HeaderName::from_static("x-tenant")).of(&head).unwrap();
+    /// let ask = Ask { policy: &policy, key: &key, cost: 1 };
+    /// let allowed = || store.check(&ask, Instant::now()).is_allowed();
+    /// assert!(allowed() && !allowed());
+    /// assert!(store.forget(&policy, &key) && allowed());
+    /// ```
+    pub fn forget(&self, policy: &Policy, key: &[u8]) -> bool {
+        let limiter = self.limiters.iter().map_while(OnceLock::get);
+        let limiter = limiter
+            .into_iter()
+            .find(|limiter| limiter.id == policy.id());
+        limiter.is_some_and(|limiter| limiter.forget(self.hash(key)))
     }
 
     /// How full it is, of all policies together. It locks one part after the other, so it is not for each request.
@@ -166,6 +192,11 @@ impl LocalStore {
             figures.overflows += overflowed;
         }
         figures
+    }
+
+    /// Whether they are clones of each other.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.limiters, &other.limiters)
     }
 
     /// What there is for the policy, and its place, which never changes.
@@ -229,6 +260,11 @@ impl RateLimiter for LocalStore {
         vec![format!(
             "throttle: {given} policies are more than a local store has room for, {MOST_POLICIES}"
         )]
+    }
+
+    /// Itself: it is never asked in its own place, for it never fails.
+    fn fallback(&self) -> Option<LocalStore> {
+        Some(self.clone())
     }
 }
 

@@ -70,6 +70,18 @@ impl<'a> Locked<'a> {
         }
     }
 
+    /// Leaves the place of a key to nobody, until its state is idle. Whether it had one.
+    pub(super) fn forget(&mut self, spot: Spot) -> bool {
+        let place = self.limiter.find(spot, WINDOW);
+        let Some((place, state)) = place.and_then(|place| Some((place, place.take()?))) else {
+            return false;
+        };
+        // A key with this hash is looked for elsewhere, but with one in 2^64.
+        place.give((!spot.tag).max(1));
+        place.put(state);
+        true
+    }
+
     /// Something is asked of it.
     pub(super) fn count(&mut self, held: &Held<'_>) {
         self.stripe.overflowed += u64::from(held.is_overflow());

@@ -214,16 +214,50 @@ fn the_same_moment_has_a_whole_burst() {
 fn a_charge_is_paid_back_before_anything_else_passes() {
     let (gcra, _) = both(10, 1_000_000_000, 10).unwrap();
     let ms = 1_000_000;
-    let state = gcra.charge(0, 25, 0);
+    let state = gcra.charge(0, 15, 0);
     let (decision, same) = gcra.check(state, 1, 0);
     assert_eq!((decision.is_allowed(), decision.remaining()), (false, 0));
     assert_eq!(same, state);
-    assert_eq!(decision.retry_after(), Some(Duration::from_millis(1_600)));
-    assert_eq!(decision.reset_after(), Duration::from_millis(2_500));
+    assert_eq!(decision.retry_after(), Some(Duration::from_millis(600)));
+    assert_eq!(decision.reset_after(), Duration::from_millis(1_500));
     assert!(!gcra.check(state, 0, 0).0.is_allowed(), "it is in debt");
-    assert!(gcra.check(state, 0, 1_500 * ms).0.is_allowed());
-    assert!(!gcra.check(state, 1, 1_600 * ms - 1).0.is_allowed());
-    assert!(gcra.check(state, 1, 1_600 * ms).0.is_allowed());
+    assert!(gcra.check(state, 0, 500 * ms).0.is_allowed());
+    assert!(!gcra.check(state, 1, 600 * ms - 1).0.is_allowed());
+    assert!(gcra.check(state, 1, 600 * ms).0.is_allowed());
+}
+
+proptest! {
+    #[test]
+    fn nobody_owes_more_than_a_burst(
+        (limit, period, burst) in settings(),
+        charges in prop::collection::vec((prop_oneof![0..20_u64, any::<u64>()], 0..CENTURY / 100), 1..20),
+    ) {
+        let Some((gcra, _)) = both(limit, period, burst) else { return Ok(()) };
+        let whole = gcra.check(0, burst, 0).0.reset_after().as_nanos() as u64;
+        let (mut state, mut now) = (0, 0);
+        for (cost, passed) in charges {
+            now += passed;
+            state = gcra.charge(state, cost, now);
+            prop_assert!(gcra.check(state, 0, now + whole + 2).0.is_allowed());
+        }
+        let deep = gcra.charge(state, u64::MAX, now);
+        prop_assert!(whole < 4 || !gcra.check(deep, 0, now + whole - 4).0.is_allowed(), "it is a whole burst");
+    }
+}
+
+#[test]
+fn who_owes_more_was_allowed_to() {
+    let (gcra, _) = both(10, 1_000_000_000, 10).unwrap();
+    let debt = |gcra: Gcra, cost| {
+        let decision = gcra.check(gcra.charge(0, cost, 0), 0, 0).0;
+        decision.retry_after().unwrap().as_millis()
+    };
+    assert_eq!((debt(gcra, 25), debt(gcra, u64::MAX)), (1_000, 1_000));
+    let owing = gcra.owing(30);
+    assert_eq!((debt(owing, 25), debt(owing, u64::MAX)), (1_500, 3_000));
+    // A debt that is there is not made less by a clock that goes back.
+    let state = gcra.charge(0, 30, 5_000_000_000);
+    assert_eq!(gcra.charge(state, 1, 1), state);
 }
 
 #[test]

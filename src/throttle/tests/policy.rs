@@ -121,3 +121,19 @@ fn a_quota_comes_back_in_its_window() {
         );
     }
 }
+
+#[test]
+fn periods_are_what_they_are_called() {
+    for (policy, seconds) in [
+        (Policy::per_second(5), 1),
+        (Policy::per_minute(5), 60),
+        (Policy::per_hour(5), 3_600),
+        (Policy::per_day(5), 86_400),
+    ] {
+        assert_eq!(policy.window(), Duration::from_secs(seconds));
+        assert_eq!(
+            policy.burst(1).window().as_millis(),
+            u128::from(seconds) * 200
+        );
+    }
+}

@@ -1,5 +1,14 @@
 //! A cluster of three.
 
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower_gateway::{
     redis::{Redis, RedisError, RedisStatus},
     throttle::{Ask, RateLimiter, RedisLimiter},
@@ -11,6 +20,7 @@ use super::{
     passes, patient, quota,
     server::{Server, until},
 };
+use crate::support::raw_backend;
 
 fn limiter(seed: &Server) -> RedisLimiter {
     RedisLimiter::new(patient(Redis::cluster([seed.url()]))).timeout(LONG)
@@ -216,9 +226,81 @@ async fn what_is_no_cluster_is_told() {
             "{error}"
         );
     }
-    let none = RedisLimiter::new(Redis::cluster::<&str>([])).timeout(LONG);
-    let error = none.acquire(&[ask(&policy, "k")]).await.unwrap_err();
-    assert!(error.to_string().contains("at least one URL"), "{error}");
+    let other = format!("redis://:word@127.0.0.1:{}", server.port);
+    for (urls, said) in [
+        (vec![], "at least one URL"),
+        (vec![server.url(), other], "do not agree in password"),
+        (
+            vec![server.url(), "redis://localhost/x".to_owned()],
+            "a URL of Redis is",
+        ),
+        (
+            vec![server.url(), format!("{}/1", server.url())],
+            "one database",
+        ),
+    ] {
+        let none = RedisLimiter::new(Redis::cluster(urls)).timeout(LONG);
+        let told = none.mistakes(&[]);
+        assert!(told.len() == 1 && told[0].contains(said), "{told:?}");
+        let error = none.acquire(&[ask(&policy, "k")]).await.unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+/// Answers the question for slots as the only node, and all others in this way.
+async fn lonely(
+    answer: impl Fn(usize) -> String + Send + Sync + 'static,
+) -> (SocketAddr, Arc<AtomicUsize>) {
+    let slots = Arc::new(AtomicUsize::new(0));
+    let (count, asked) = (slots.clone(), AtomicUsize::new(0));
+    let all = Arc::new((answer, asked));
+    let address = raw_backend(move |_, mut client| {
+        let (count, all) = (count.clone(), all.clone());
+        async move {
+            let port = client.local_addr().unwrap().port();
+            let mut said = [0; 65_536];
+            while let Ok(length @ 1..) = client.read(&mut said).await {
+                let said = String::from_utf8_lossy(&said[..length]).into_owned();
+                let answer = if said.contains("PING") {
+                    "+PONG\r\n".to_owned()
+                } else if said.contains("SLOTS") {
+                    count.fetch_add(1, SeqCst);
+                    format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n")
+                } else {
+                    (all.0)(all.1.fetch_add(1, SeqCst))
+                };
+                if client.write_all(answer.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    (address, slots)
+}
+
+#[tokio::test]
+async fn a_node_that_has_lost_its_primary_is_a_reason_to_ask_who_has_its_slots() {
+    for error in [
+        "-MASTERDOWN Link with MASTER is down\r\n",
+        "-CLUSTERDOWN The cluster is down\r\n",
+        "-READONLY You can't write against a read only replica.\r\n",
+        "-ERR Error running script (call to f_0): @user_script:9: -MASTERDOWN Link is down.\r\n",
+    ] {
+        let allowed = "*4\r\n:1\r\n:1700000000000000\r\n$-1\r\n:0\r\n";
+        let answer = move |asked| if asked < 3 { allowed } else { error }.to_owned();
+        let (address, slots) = lonely(answer).await;
+        let redis = patient(Redis::cluster([format!("redis://{address}")]))
+            .reconnect_delay(std::time::Duration::from_nanos(1), LONG);
+        let limiter = RedisLimiter::new(redis).timeout(LONG);
+        let policy = quota(9);
+        for _ in 0..3 {
+            assert!(passes(&limiter, &[ask(&policy, "k")]).await);
+        }
+        assert_eq!(slots.load(SeqCst), 1);
+        assert!(limiter.acquire(&[ask(&policy, "k")]).await.is_err());
+        until("it is asked", async || slots.load(SeqCst) > 1).await;
+    }
 }
 
 #[cfg(feature = "tls")]

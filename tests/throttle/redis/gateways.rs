@@ -95,9 +95,17 @@ async fn a_key_that_fails_fills_no_log() {
     let limiter = RedisLimiter::new(redis).timeout(super::LONG);
     let (gateway, _) = with(limiter, OnFailure::Open).await;
     assert_eq!(statuses(gateway, "192.0.2.1", 1).await, [200]);
+    // Nobody may touch it from now on; those of others are as before.
     let key = server.say("RANDOMKEY").await;
-    server.say(&format!("DEL {key}")).await;
-    server.say(&format!("LPUSH {key} x")).await;
+    statuses(gateway, "192.0.2.2", 1).await;
+    let mut other = key.clone();
+    while other == key {
+        other = server.say("RANDOMKEY").await;
+    }
+    let allowed = server
+        .say(&format!("ACL SETUSER default resetkeys ~{other}"))
+        .await;
+    assert_eq!(allowed, "+OK");
     for _ in 0..50 {
         statuses(gateway, "192.0.2.1", 1).await;
         statuses(gateway, "192.0.2.2", 1).await;

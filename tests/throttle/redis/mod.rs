@@ -3,7 +3,9 @@
 mod cluster;
 mod failing;
 mod gateways;
+mod late;
 mod lease;
+mod poison;
 mod settings;
 mod sharing;
 

@@ -94,6 +94,28 @@ async fn wrong_passwords_let_nobody_in_and_are_not_told() {
     assert!(is_connected(&redis));
 }
 
+#[tokio::test]
+async fn a_password_that_a_server_repeats_in_part_is_not_told() {
+    // It knows no `HELLO`, and says what it did not understand, up to 128 bytes of it.
+    let server = Server::with(|_| {
+        ["--rename-command", "HELLO", ""]
+            .map(ToOwned::to_owned)
+            .to_vec()
+    });
+    let policy = quota(1);
+    for length in [20, 120, 128, 129, 300] {
+        let password = &"hunter2".repeat(50)[..length];
+        for user in ["", "somebody"] {
+            let place = format!("127.0.0.1:{}?protocol=resp3", server.port);
+            let url = format!("redis://{user}:{password}@{place}");
+            let limiter = super::limiter(url);
+            let error = limiter.acquire(&[ask(&policy, "k")]).await.unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("…") && !error.contains("hunt"), "{error}");
+        }
+    }
+}
+
 /// As the docs have them.
 #[tokio::test]
 async fn few_rights_are_enough() {

@@ -15,7 +15,7 @@ use crate::{
     throttle::{
         Ask, LocalStore, Policy, RedisLimiter,
         redis::{
-            limit::{Shared, State},
+            limit::{Shared, State, named},
             script::{Action, Question, ask_at},
         },
     },
@@ -207,7 +207,10 @@ fn fractions_are_as_exact_as_whole_numbers() {
                 test.ask(Action::Charge, &questions, micros);
                 let State::Rate(arrival) = state else { return };
                 let held = arrival.max(rate.at(micros, 0));
-                state = State::Rate(held + interval * u128::from(cost));
+                // The burst, and a debt of another one.
+                let most = rate.at(micros, 0) + interval * u128::from(2 * burst);
+                let next = held + interval * u128::from(cost);
+                state = State::Rate(next.min(most).max(held));
                 continue;
             }
             let answer = test.ask(Action::Acquire, &questions, micros);
@@ -286,29 +289,89 @@ fn what_is_given_back_is_never_more_than_was_spent() {
     });
 }
 
+/// One of each kind: what a burst takes is whole microseconds, and is not.
+fn all_kinds() -> [Policy; 3] {
+    let second = Duration::from_secs(1);
+    [
+        Policy::rate(10, second).burst(5),
+        Policy::rate(3, second).burst(5),
+        Policy::sliding_window(5, second * 2),
+    ]
+}
+
 #[test]
-fn strange_values_say_nothing() {
+fn a_clock_that_is_set_back_locks_nobody_out_for_longer_than_the_policy() {
     let test = Test::new();
-    for policy in policies() {
-        let ask = Ask {
-            policy: &policy,
-            key: b"x",
-            cost: 1,
+    let day = 86_400_000_000;
+    for policy in all_kinds() {
+        let of = |cost| {
+            let key = b"x";
+            let policy = &policy;
+            test.limiter.questions(&[Ask { policy, key, cost }])
         };
-        let questions = test.limiter.questions(&[ask]).unwrap();
-        for value in [
-            "",
-            "x",
-            "1 x",
-            "-1",
-            "1/x",
-            "1e9",
-            "9007199254740993/1",
-            "1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
-        ] {
-            test.say(&format!("SET {} \"{value}\"", questions[0].key));
-            let answer = test.ask(Action::Acquire, &questions, START);
-            answer.decide(&questions).unwrap();
+        let allows = |cost, micros| {
+            let questions = of(cost).unwrap();
+            let answer = test.ask(Action::Acquire, &questions, micros);
+            let (decisions, _) = answer.decide(&questions).unwrap();
+            decisions.as_slice()[0]
+        };
+        for (debt, back) in [(0, 2 * day), (0, 1), (5, 2 * day), (5, 1)] {
+            assert!(allows(5, START + 2 * day).is_allowed());
+            if debt > 0 {
+                let mut charge = of(debt).unwrap();
+                charge[0].cost = debt.min(charge[0].limit.most_charge());
+                test.ask(Action::Charge, &charge, START + 2 * day);
+            }
+            // All of it is spent there: it comes back from now on, and no sooner.
+            let now = START + 2 * day - back;
+            let decision = allows(1, now);
+            assert!(!decision.is_allowed(), "{policy:?}");
+            let retry = decision.retry_after().unwrap();
+            // A debt is paid in the time that it takes: a third of a second for each, or a window.
+            let longest = Duration::from_secs(3 + debt / 3);
+            assert!(retry < longest, "{policy:?}: {retry:?}");
+            let is_window = named(&policy).ends_with("5/2s");
+            let least = Duration::from_millis(if is_window { 0 } else { debt * 1000 / 11 });
+            assert!(retry > least, "{policy:?}: {retry:?}");
+            let next = now + micros_of(retry);
+            assert!(!allows(1, next - 1).is_allowed() && allows(1, next).is_allowed());
+            test.say("FLUSHALL");
+        }
+    }
+}
+
+#[test]
+fn what_is_given_back_to_a_redis_that_has_forgotten_it_is_nothing() {
+    let test = Test::new();
+    // Longer than what a test's keys stay for.
+    let slow = Policy::rate(7, Duration::from_secs(10_000)).burst(5);
+    for policy in all_kinds().into_iter().chain([slow]) {
+        for later in [0, 1, 1_000, 999_999, 10_000_000] {
+            let key = b"x";
+            let of = |cost| {
+                let policy = &policy;
+                test.limiter.questions(&[Ask { policy, key, cost }])
+            };
+            let mut spent = of(4).unwrap();
+            let answer = test.ask(Action::Acquire, &spent, START);
+            let (_, places) = answer.decide(&spent).unwrap();
+            spent[0].place.clone_from(&places[0]);
+            test.say("FLUSHALL");
+            // It may be that there is something again.
+            for before in [0, 1] {
+                let ask = |action, questions: &[Question]| {
+                    let answer = test.ask(action, questions, START + later);
+                    let (decisions, _) = answer.decide(questions).unwrap();
+                    decisions.is_allowed()
+                };
+                ask(Action::Acquire, &of(before).unwrap());
+                test.ask(Action::Return, &spent, START + later);
+                let has_all = ask(Action::Acquire, &of(5).unwrap());
+                assert!(has_all || before > 0, "{policy:?} {later}");
+                let has_more = ask(Action::Acquire, &of(1).unwrap());
+                assert!(!has_all || !has_more, "{policy:?} {later}");
+                test.say("FLUSHALL");
+            }
         }
     }
 }

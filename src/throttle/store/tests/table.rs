@@ -108,20 +108,24 @@ proptest! {
     }
 }
 
-/// What would be taken for the mark of a state that is worked on, if it were not held below.
 #[test]
-fn a_charge_beyond_all_numbers_is_owed_for_ever_and_blocks_nobody() {
+fn a_charge_beyond_all_numbers_is_owed_for_a_burst_and_blocks_nobody() {
     let limiter = Limiter::new(0, Limit::Rate(gcra()), 100);
+    let whole = limiter.spend(9, 10, 5).reset_after().as_nanos() as u64;
     for _ in 0..2 {
         limiter.charge(7, u64::MAX, 5);
         for _ in 0..2 {
             assert!(!limiter.spend(7, 1, 6).is_allowed());
-            assert!(!limiter.spend(7, 0, u64::MAX).is_allowed());
-            assert!(!limiter.peek(7, 0, u64::MAX).is_allowed());
+            assert!(!limiter.spend(7, 0, 4 + whole).is_allowed());
+            assert!(!limiter.peek(7, 0, 4 + whole).is_allowed());
+            assert!(limiter.peek(7, 0, 5 + whole).is_allowed());
         }
     }
     assert!(limiter.spend(8, 1, 6).is_allowed());
-    assert_eq!(limiter.lock(0).figures(), (2, 0, 0));
+    assert_eq!(limiter.lock(0).figures(), (3, 0, 0));
+    // What would be taken for the mark of a state that is worked on, if it were not held below.
+    limiter.charge(6, u64::MAX, u64::MAX);
+    assert!(limiter.spend(8, 1, u64::MAX).is_allowed());
 }
 
 /// A thread that read the clock and came late must not find what it has spent forgotten.
