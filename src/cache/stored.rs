@@ -1,27 +1,22 @@
 //! What is kept of an answer.
 
-use std::{
-    fmt,
-    ops::Range,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+mod bodies;
+mod written;
+
+use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use http_body::{Frame, SizeHint};
 use smallvec::SmallVec;
 
+pub(super) use self::bodies::Chunks;
+use self::bodies::Part;
 use super::{
     purge::Purge,
     rules::{Age, Kept, Terms},
     vary::Selecting,
 };
-use crate::{
-    body::Body,
-    error::{Error, ErrorKind},
-};
+use crate::body::Body;
 
 /// An answer that is stored: its head, and its body.
 #[derive(Clone, Debug)]
@@ -128,6 +123,26 @@ impl StoredHead {
         }
     }
 
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The fields that a client gets, but for `Age` and `Cache-Status`.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// When it came or was validated last, in milliseconds since 1970.
+    pub fn answered_at(&self) -> u64 {
+        self.answered_at
+    }
+
+    /// On which terms it may be used.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
     /// The tags by which it can be purged.
     pub fn tags(&self) -> impl Iterator<Item = &str> {
         self.tags.iter().map(AsRef::as_ref)
@@ -185,11 +200,7 @@ impl StoredBody {
 
     /// These bytes of one that is fetched: what is before them is read and left out.
     pub(super) fn open_part(&self, part: Range<u64>) -> Body {
-        Body::boxed(Part {
-            body: self.open(),
-            at: 0,
-            part,
-        })
+        Body::boxed(Part::new(self.open(), part))
     }
 
     pub(super) fn chunks(&self) -> Option<&[Bytes]> {
@@ -205,97 +216,6 @@ impl fmt::Debug for StoredBody {
         f.debug_struct("StoredBody")
             .field("len", &self.len())
             .finish()
-    }
-}
-
-/// The chunks of a body, one after the other.
-pub(super) struct Chunks {
-    chunks: SmallVec<[Bytes; 1]>,
-    next: usize,
-    left: u64,
-}
-
-impl Chunks {
-    pub(super) fn new(chunks: SmallVec<[Bytes; 1]>) -> Self {
-        let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self {
-            chunks,
-            next: 0,
-            left,
-        }
-    }
-}
-
-impl http_body::Body for Chunks {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let at = self.next;
-        self.next += 1;
-        let chunk = self.chunks.get_mut(at).map(std::mem::take);
-        let Some(chunk) = chunk else {
-            return Poll::Ready(None);
-        };
-        self.left -= chunk.len() as u64;
-        Poll::Ready(Some(Ok(Frame::data(chunk))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
-}
-
-/// A part of a body.
-struct Part {
-    body: Body,
-    at: u64,
-    part: Range<u64>,
-}
-
-impl http_body::Body for Part {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        loop {
-            if self.at >= self.part.end {
-                return Poll::Ready(None);
-            }
-            let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                // It is shorter than it was said to be.
-                None => return Poll::Ready(Some(Err(ErrorKind::Internal.into()))),
-            };
-            let Ok(mut chunk) = frame.into_data() else {
-                continue;
-            };
-            let start = self.at;
-            let end = start + chunk.len() as u64;
-            self.at = end;
-            let from = self.part.start.clamp(start, end) - start;
-            let to = self.part.end.clamp(start, end) - start;
-            if from < to {
-                chunk.truncate(to as usize);
-                return Poll::Ready(Some(Ok(Frame::data(chunk.slice(from as usize..)))));
-            }
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let left = self.part.end.saturating_sub(self.at.max(self.part.start));
-        SizeHint::with_exact(left)
     }
 }
 

@@ -49,9 +49,10 @@ pub(super) fn ask(request: &mut HeaderMap, chosen: &Stored, variants: &Variants)
         let Some(tag) = condition::only(&stored.head().headers, &header::ETAG) else {
             continue;
         };
-        let is_known = ETag::list(&tags)
-            .any(|known| ETag::read(tag).is_some_and(|tag| tag.is_strongly(&known)));
-        if ETag::read(tag).is_none() || is_known {
+        let is_known =
+            ETag::list(&tags).any(|known| ETag::read(tag).is_some_and(|tag| tag.is_weakly(&known)));
+        // What a backend could not read is no condition.
+        if !ETag::read(tag).is_some_and(|tag| tag.is_valid()) || is_known {
             continue;
         }
         if !tags.is_empty() {

@@ -74,10 +74,6 @@ impl<'a> ETag<'a> {
         !self.is_weak && !other.is_weak && self.opaque == other.opaque
     }
 
-    pub(in crate::cache) fn is_weak(&self) -> bool {
-        self.is_weak
-    }
-
     /// Whether it is one by the grammar, and can stand in a list with others.
     pub(in crate::cache) fn is_valid(&self) -> bool {
         self.is_valid

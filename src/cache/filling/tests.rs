@@ -152,7 +152,7 @@ async fn one_reader_alone_keeps_nothing_of_what_is_too_large() {
 #[tokio::test]
 async fn the_store_goes_on_alone_if_most_of_it_is_there() {
     for (come, goes_on) in [(49, false), (50, true)] {
-        let text = vec![7; 100];
+        let text = [7; 100];
         let (sender, body) = channel();
         let body = Body::boxed(WithLength(body, 100));
         let filling = filling(body);

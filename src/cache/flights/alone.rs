@@ -22,7 +22,7 @@ impl Alone {
 
     pub(in crate::cache) fn add(&self, hash: u64, now: u64) {
         if let Some((place, tag)) = self.place(hash) {
-            let until = (now / 1000 + TIME) & (1 << UNTIL) - 1;
+            let until = (now / 1000 + TIME) & ((1 << UNTIL) - 1);
             place.store(tag | until, Ordering::Relaxed);
         }
     }

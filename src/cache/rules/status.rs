@@ -28,8 +28,6 @@ pub(in crate::cache) enum Fwd {
     Request,
     /// Something stale is.
     Stale,
-    /// A part of it is.
-    Partial,
 }
 
 /// How one request went.
@@ -79,7 +77,6 @@ impl Fwd {
             Self::Miss => "miss",
             Self::Request => "request",
             Self::Stale => "stale",
-            Self::Partial => "partial",
         }
     }
 }

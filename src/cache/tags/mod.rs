@@ -41,9 +41,3 @@ pub(super) fn tags(headers: &HeaderMap) -> Result<Vec<Box<str>>, TooManyTags> {
     }
     Ok(found)
 }
-
-/// Takes them out: they are for caches, and not for clients.
-pub(super) fn remove(headers: &mut HeaderMap) {
-    headers.remove(CACHE_TAG);
-    headers.remove(SURROGATE_KEY);
-}

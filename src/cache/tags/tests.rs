@@ -60,18 +60,6 @@ fn they_are_bounded() {
     );
 }
 
-#[test]
-fn clients_do_not_see_them() {
-    let mut headers = map(&[
-        ("cache-tag", "a"),
-        ("cache-tag", "b"),
-        ("surrogate-key", "c"),
-        ("etag", "\"a\""),
-    ]);
-    remove(&mut headers);
-    assert_eq!(headers, map(&[("etag", "\"a\"")]));
-}
-
 proptest! {
     #[test]
     fn what_is_joined_is_read(names in proptest::collection::btree_set("[!-+\\--~]{1,8}", 0..20)) {

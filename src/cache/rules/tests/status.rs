@@ -51,7 +51,6 @@ fn all_parts_are_written() {
         (fwd(Fwd::Miss), "gw; fwd=miss"),
         (fwd(Fwd::Request), "gw; fwd=request"),
         (fwd(Fwd::Stale), "gw; fwd=stale"),
-        (fwd(Fwd::Partial), "gw; fwd=partial"),
         (
             CacheStatus {
                 fwd_status: Some(StatusCode::NOT_MODIFIED),
