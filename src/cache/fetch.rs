@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request, response,
 };
@@ -405,15 +406,14 @@ impl Shared {
                 return;
             }
             let stored = {
-                let mut put = pin!(shared.settings.store.put(&key, head, body));
-                let alone = async {
+                let put = pin!(shared.settings.store.put(&key, head, body));
+                let alone = pin!(async {
                     filling.is_alone().await;
                     tokio::time::sleep(LINGER).await;
-                };
-                tokio::select! {
-                    biased;
-                    stored = &mut put => Some(stored),
-                    () = alone => None,
+                });
+                match select(put, alone).await {
+                    Either::Left((stored, _)) => Some(stored),
+                    Either::Right(_) => None,
                 }
             };
             if is_doomed() {
