@@ -2,6 +2,7 @@
 
 mod failing;
 #[path = "../servers/proxy.rs"]
+#[allow(dead_code, reason = "what other tests need, too")]
 mod proxy;
 #[path = "../servers/redis.rs"]
 #[allow(dead_code, reason = "what other tests need, too")]
