@@ -14,7 +14,8 @@ pub enum OnFailure {
     /// Each gateway decides by itself, from memory of its own, and allows its part of each limit: rate and burst divided by how many
     /// gateways there are, at least 1. So all of them together allow the whole limit when their number is right, and more when there are more of
     /// them, or more than the limit has units. What was spent before is not known there: each time that the limiter begins to fail, up to a whole burst more is let
-    /// through, and while only some calls fail, what those spend is beside what the limiter counts. The memory is that of the limiter ([`RateLimiter::fallback`]), which all layers share
+    /// through, and while only some calls fail, what those spend is beside what the limiter counts, or is counted twice, where a call was late and done all the same.
+    /// The memory is that of the limiter ([`RateLimiter::fallback`]), which all layers share
     /// that have it; else the layer's, which its clones share. A request that costs more than such a part is let through when all of it is there, and makes a debt of the rest.
     /// `RateLimit` says what is left of the part meanwhile, and `RateLimit-Policy` the whole limit.
     Local {

@@ -29,30 +29,57 @@ const PLACES: usize = 4;
 struct Lease {
     /// Zero: nobody's.
     tag: u64,
-    /// When it is over.
+    /// What was taken, the older one first: while one is spent, the next one is taken.
+    lots: [Lot; 2],
+    /// When all of it is over.
     ends: u64,
-    left: u64,
-    /// What there was in all since it began.
-    granted: u64,
     /// How much to take next time.
     next: u64,
     /// Somebody is taking more.
     is_growing: bool,
+    /// More was asked for ahead since there was some,
+    is_ahead: bool,
+    /// and so much is on its way.
+    pending: u64,
     /// What Redis has said last, and when all would be there again.
     remaining: u64,
     resets: u64,
     /// A cost that was refused, and until when nobody asks for as much.
     refused: u64,
     until: u64,
-    /// When it is allowed; none: never.
-    retries: Option<u64>,
+    /// When it is allowed.
+    retries: u64,
 }
+
+/// What was taken at once.
+#[derive(Clone, Copy, Default)]
+struct Lot {
+    /// Its own time, whatever becomes of it.
+    ends: u64,
+    granted: u64,
+    left: u64,
+}
+
+/// What was spent here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spent {
+    pub(super) decision: Decision,
+    /// For giving it back.
+    pub(super) from: From,
+    /// Half of what is held is spent, and nobody has asked for more yet.
+    pub(super) is_low: bool,
+}
+
+/// When lots are over, and how much is from each.
+pub(super) type From = [(u64, u64); 2];
+
+const NEVER: u64 = u64::MAX;
 
 /// What a lease has to say to a cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     /// It was spent here.
-    Spent(Decision),
+    Spent(Spent),
     /// Redis would refuse it.
     Refused(Decision),
     /// Redis has to be asked.
@@ -60,6 +87,10 @@ pub(super) enum Word {
 }
 
 impl Leases {
+    /// Bytes of a place.
+    #[cfg(test)]
+    pub(super) const SIZE: usize = size_of::<Lease>();
+
     /// With places for at least so many.
     pub(super) fn new(terms: Terms, keys: usize) -> Self {
         let bucket = |_| Mutex::new([Lease::default(); PLACES]);
@@ -79,17 +110,40 @@ impl Leases {
             return Word::Refused(lease.refusal(now));
         }
         // Whether there is a debt is known to Redis alone.
-        if now >= lease.ends || lease.left < cost || cost == 0 {
+        if cost == 0 || lease.left(now) < cost {
             return Word::Unknown;
         }
-        lease.left -= cost;
-        Word::Spent(lease.allowance(now))
+        let (mut from, mut rest) = (From::default(), cost);
+        for (lot, from) in lease.lots.iter_mut().zip(&mut from) {
+            if now < lot.ends {
+                *from = (lot.ends, lot.left.min(rest));
+                (lot.left, rest) = (lot.left - from.1, rest - from.1);
+            }
+        }
+        // As much as was taken last.
+        let whole = (lease.next / 2).clamp(1, self.terms.batch.max(1));
+        Word::Spent(Spent {
+            decision: lease.allowance(now),
+            from,
+            is_low: !lease.is_growing && !lease.is_ahead && lease.left(now) <= whole / 2,
+        })
     }
 
-    /// Gives back what was spent here a moment ago.
-    pub(super) fn restore(&self, tag: u64, cost: u64) {
-        if let Some(lease) = find(&mut self.bucket(tag), tag) {
-            lease.left = lease.left.saturating_add(cost).min(self.terms.batch);
+    /// Gives back what was spent here a moment ago. It is over when it would have been.
+    pub(super) fn restore(&self, tag: u64, from: From, now: u64) {
+        let mut bucket = self.bucket(tag);
+        let Some(lease) = find(&mut bucket, tag) else {
+            return;
+        };
+        for (ends, cost) in from.into_iter().filter(|(ends, _)| now < *ends) {
+            lease.settle(now);
+            let room = self.terms.batch.saturating_sub(lease.left(now));
+            let cost = cost.min(room);
+            lease.add(Lot {
+                ends,
+                granted: cost,
+                left: cost,
+            });
         }
     }
 
@@ -112,13 +166,14 @@ impl Leases {
             *place(&mut bucket, now) = Lease::new(tag, now, self.terms);
             return None;
         };
+        lease.settle(now);
         if now >= lease.ends {
             let is_old = now - lease.ends >= self.terms.time;
-            // As much as was needed in that time.
-            let spent = lease.granted - lease.left.min(lease.granted);
             *lease = Lease {
                 is_growing: lease.is_growing,
-                next: if is_old { 1 } else { spent.max(1) },
+                is_ahead: lease.pending > 0,
+                pending: lease.pending,
+                next: if is_old { 1 } else { lease.next },
                 ..Lease::new(tag, now, self.terms)
             };
             if is_old {
@@ -129,9 +184,19 @@ impl Leases {
             return None;
         }
         lease.is_growing = true;
-        let wanted = lease.next.min(self.terms.batch);
-        lease.next = wanted.saturating_mul(2);
-        Some(wanted.saturating_sub(lease.left))
+        Some(lease.grow(self.terms))
+    }
+
+    /// The same before it is needed: once, until there is more. After some, [`end_ahead`](Self::end_ahead) is called.
+    pub(super) fn begin_ahead(&self, tag: u64, now: u64) -> Option<u64> {
+        let mut bucket = self.bucket(tag);
+        let lease = find(&mut bucket, tag)?;
+        lease.settle(now);
+        if lease.is_ahead || lease.is_growing {
+            return None;
+        }
+        (lease.is_ahead, lease.pending) = (true, lease.grow(self.terms));
+        (lease.pending > 0).then_some(lease.pending)
     }
 
     /// Redis has allowed it, and this was taken beside it by who has begun.
@@ -141,18 +206,39 @@ impl Leases {
             return;
         };
         lease.is_growing &= taken.is_none();
-        let taken = taken.unwrap_or(0);
-        // One that is not over keeps its end, so that nothing is held for longer than that.
-        if taken > 0 && (lease.left == 0 || now >= lease.ends) {
-            (lease.left, lease.granted) = (0, 0);
-            lease.ends = now.saturating_add(self.terms.time);
+        self.take(lease, taken.unwrap_or(0), decision, now);
+        lease.until = 0;
+    }
+
+    /// This was taken ahead; none: nothing came of it.
+    pub(super) fn end_ahead(&self, tag: u64, told: Option<(u64, &Decision)>, now: u64) {
+        let mut bucket = self.bucket(tag);
+        let Some(lease) = find(&mut bucket, tag) else {
+            return;
+        };
+        lease.pending = 0;
+        if let Some((taken, decision)) = told {
+            self.take(lease, taken, decision, now);
+            if taken > 0 {
+                lease.until = 0;
+            }
         }
-        let left = lease.left.saturating_add(taken).min(self.terms.batch);
-        lease.granted = lease.granted.saturating_add(left - lease.left);
-        lease.left = left;
+    }
+
+    fn take(&self, lease: &mut Lease, taken: u64, decision: &Decision, now: u64) {
+        lease.settle(now);
+        let granted = taken.min(self.terms.batch.saturating_sub(lease.left(now)));
+        if granted > 0 {
+            let lot = Lot {
+                ends: now.saturating_add(self.terms.time),
+                granted,
+                left: granted,
+            };
+            lease.is_ahead = false;
+            lease.add(lot);
+        }
         lease.remaining = decision.remaining().saturating_sub(taken);
         lease.resets = now.saturating_add(nanos(decision.reset_after()));
-        lease.until = 0;
     }
 
     /// Nothing came of it.
@@ -178,7 +264,7 @@ impl Leases {
         let pause = retry.unwrap_or(u64::MAX).max(least).min(self.terms.time);
         lease.refused = cost;
         lease.until = now.saturating_add(pause);
-        lease.retries = retry.map(|retry| now.saturating_add(retry));
+        lease.retries = retry.map_or(NEVER, |retry| now.saturating_add(retry));
         lease.remaining = decision.remaining();
         lease.resets = now.saturating_add(nanos(decision.reset_after()));
     }
@@ -201,23 +287,63 @@ impl Lease {
         }
     }
 
+    /// What is held at this time.
+    fn left(&self, now: u64) -> u64 {
+        let live = self.lots.iter().filter(|lot| now < lot.ends);
+        live.map(|lot| lot.left).sum()
+    }
+
+    /// Forgets what is over. If something of it is lost, the next one is as large as was needed.
+    fn settle(&mut self, now: u64) {
+        let (mut lost, mut spent) = (0, 0);
+        for lot in self.lots.iter_mut().filter(|lot| now >= lot.ends) {
+            if lot.left > 0 {
+                (lost, spent) = (lost + lot.left, spent + (lot.granted - lot.left));
+            }
+            *lot = Lot::default();
+        }
+        if lost > 0 {
+            self.next = spent.max(1);
+        }
+    }
+
+    /// How much to take.
+    fn grow(&mut self, terms: Terms) -> u64 {
+        let wanted = self.next.min(terms.batch);
+        self.next = wanted.saturating_mul(2);
+        wanted.saturating_sub(self.left(0).saturating_add(self.pending))
+    }
+
+    /// What is added to another one is over when the first of them is.
+    fn add(&mut self, lot: Lot) {
+        self.ends = self.ends.max(lot.ends);
+        let same = self.lots.iter().position(|other| other.ends == lot.ends);
+        let free = || self.lots.iter().position(|other| other.left == 0);
+        if let (None, Some(free)) = (same, free()) {
+            self.lots[free] = lot;
+            self.lots.sort_unstable_by_key(|lot| lot.ends);
+            return;
+        }
+        let is_newer = lot.ends >= self.lots[1].ends;
+        let other = &mut self.lots[same.unwrap_or(is_newer.into())];
+        other.ends = other.ends.min(lot.ends);
+        other.left += lot.left;
+        other.granted = other.granted.max(other.left);
+    }
+
     fn allowance(&self, now: u64) -> Decision {
-        let left = match now < self.ends {
-            true => self.left,
-            false => 0,
-        };
-        let remaining = self.remaining.saturating_add(left);
+        let remaining = self.remaining.saturating_add(self.left(now));
         Decision::allow(remaining, 1, self.resets.saturating_sub(now))
     }
 
     fn refusal(&self, now: u64) -> Decision {
         let reset = self.resets.saturating_sub(now);
         match self.retries {
-            Some(retries) => {
+            NEVER => Decision::never(self.remaining, 1, reset),
+            retries => {
                 let retry = retries.max(self.until).saturating_sub(now);
                 Decision::refuse(self.remaining, 1, reset, retry)
             }
-            None => Decision::never(self.remaining, 1, reset),
         }
     }
 }
@@ -231,7 +357,7 @@ fn find(bucket: &mut [Lease; PLACES], tag: u64) -> Option<&mut Lease> {
 fn place(bucket: &mut [Lease; PLACES], now: u64) -> &mut Lease {
     let worth = |lease: &Lease| {
         let is_over = now >= lease.ends && now >= lease.until;
-        let is_idle = lease.left == 0 && now >= lease.until;
+        let is_idle = lease.left(now) == 0 && now >= lease.until;
         (!is_over, !is_idle, lease.ends)
     };
     let place = (0..PLACES).min_by_key(|index| worth(&bucket[*index]));

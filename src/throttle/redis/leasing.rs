@@ -2,15 +2,17 @@
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
     time::Instant,
 };
 
 use smallvec::SmallVec;
+use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::{
     RedisLimiter, calls,
-    figures::{Counters, add},
-    lease::{Leases, Word},
+    figures::add,
+    lease::{From, Leases, Word},
 };
 use crate::{
     clock,
@@ -27,13 +29,27 @@ pub(super) struct Table {
     /// Nobody can choose keys that share one.
     pub(super) hashes: RandomState,
     pub(super) epoch: Instant,
+    /// Of those that are taken ahead at one time.
+    pub(super) ahead: Arc<Semaphore>,
 }
+
+/// More keys wait until they need it.
+pub(super) const MOST_AHEAD: usize = 64;
 
 /// What was spent here for a request that is not decided yet, and what it is taking: undone unless it is kept.
 struct Taking<'a> {
-    leases: &'a Leases,
-    spent: SmallVec<[(u64, u64); INLINE]>,
+    table: &'a Table,
+    spent: SmallVec<[(u64, From); INLINE]>,
+    /// The places of those of which little is left.
+    low: SmallVec<[usize; INLINE]>,
     growing: SmallVec<[u64; INLINE]>,
+}
+
+/// What is taken ahead for a key, until something comes of it.
+struct Ahead {
+    table: Arc<Table>,
+    tag: u64,
+    is_open: bool,
 }
 
 /// What can be said here.
@@ -44,17 +60,6 @@ enum Here {
 }
 
 impl Table {
-    pub(super) fn acquire_now(&self, asks: &[Ask<'_>], counters: &Counters) -> Option<Decisions> {
-        let mut taking = self.taking();
-        match self.here(asks, &mut taking, true) {
-            Here::Decided(decisions) => {
-                add(&counters.leased, 1);
-                Some(decisions)
-            }
-            Here::Open(_) => None,
-        }
-    }
-
     /// Spends what is here; `is_hasty`, only if all of it is.
     fn here(&self, asks: &[Ask<'_>], taking: &mut Taking<'_>, is_hasty: bool) -> Here {
         let now = self.now();
@@ -62,9 +67,12 @@ impl Table {
         for (index, ask) in asks.iter().enumerate() {
             let tag = self.tag(ask);
             match self.leases.spend(tag, ask.cost, now) {
-                Word::Spent(decision) => {
-                    taking.spent.push((tag, ask.cost));
-                    said.push(Some(decision));
+                Word::Spent(spent) => {
+                    taking.spent.push((tag, spent.from));
+                    if spent.is_low {
+                        taking.low.push(index);
+                    }
+                    said.push(Some(spent.decision));
                 }
                 Word::Refused(decision) => {
                     taking.undo();
@@ -95,8 +103,9 @@ impl Table {
 
     fn taking(&self) -> Taking<'_> {
         Taking {
-            leases: &self.leases,
+            table: self,
             spent: SmallVec::new(),
+            low: SmallVec::new(),
             growing: SmallVec::new(),
         }
     }
@@ -115,15 +124,28 @@ impl Table {
 }
 
 impl RedisLimiter {
+    pub(super) fn acquire_here(&self, table: &Arc<Table>, asks: &[Ask<'_>]) -> Option<Decisions> {
+        let mut taking = table.taking();
+        match table.here(asks, &mut taking, true) {
+            Here::Decided(decisions) => {
+                add(&self.counters.leased, 1);
+                self.take_ahead(table, asks, &taking);
+                Some(decisions)
+            }
+            Here::Open(_) => None,
+        }
+    }
+
     pub(super) async fn acquire_leased(
         &self,
-        table: &Table,
+        table: &Arc<Table>,
         asks: &[Ask<'_>],
     ) -> Result<Decisions, BoxError> {
         let mut taking = table.taking();
         let said = match table.here(asks, &mut taking, false) {
             Here::Decided(decisions) => {
                 add(&self.counters.leased, 1);
+                self.take_ahead(table, asks, &taking);
                 return Ok(decisions);
             }
             Here::Open(said) => said,
@@ -168,6 +190,7 @@ impl RedisLimiter {
         taking.growing.clear();
         if is_allowed {
             taking.spent.clear();
+            self.take_ahead(table, asks, &taking);
         }
         drop(taking);
         let decide = |(ask, said)| match said {
@@ -180,13 +203,72 @@ impl RedisLimiter {
     }
 }
 
+impl RedisLimiter {
+    /// Takes more for those of which little is left, before somebody has to wait for it.
+    fn take_ahead(&self, table: &Arc<Table>, asks: &[Ask<'_>], taking: &Taking<'_>) {
+        for index in &taking.low {
+            self.take_one_ahead(table, &asks[*index]);
+        }
+    }
+
+    fn take_one_ahead(&self, table: &Arc<Table>, ask: &Ask<'_>) {
+        let (Ok(runtime), Ok(place)) = (
+            Handle::try_current(),
+            table.ahead.clone().try_acquire_owned(),
+        ) else {
+            return;
+        };
+        let Some(mut question) = self.question(&Ask { cost: 0, ..*ask }) else {
+            return;
+        };
+        let tag = table.tag(ask);
+        let Some(more) = table.leases.begin_ahead(tag, table.now()) else {
+            return;
+        };
+        let mut ahead = Ahead {
+            table: table.clone(),
+            tag,
+            is_open: true,
+        };
+        question.more = more.min(question.limit.most_cost());
+        let limiter = self.clone();
+        runtime.spawn(async move {
+            let _place = place;
+            let Ok(spent) = limiter.spend(vec![question]).await else {
+                return;
+            };
+            let taken = spent.taken.iter().sum();
+            // Refused, there is a debt: what is here can be spent all the same.
+            if let ([decision], true) = (spent.decisions.as_slice(), spent.decisions.is_allowed()) {
+                if taken > 0 {
+                    add(&limiter.counters.refills, 1);
+                }
+                ahead.is_open = false;
+                let (table, now) = (&ahead.table, ahead.table.now());
+                table.leases.end_ahead(tag, Some((taken, decision)), now);
+            }
+        });
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        if self.is_open {
+            let table = &self.table;
+            table.leases.end_ahead(self.tag, None, table.now());
+        }
+    }
+}
+
 impl Taking<'_> {
     fn undo(&mut self) {
-        for (tag, cost) in self.spent.drain(..) {
-            self.leases.restore(tag, cost);
+        let leases = &self.table.leases;
+        for (tag, from) in self.spent.drain(..) {
+            leases.restore(tag, from, self.table.now());
         }
+        self.low.clear();
         for tag in self.growing.drain(..) {
-            self.leases.abandon(tag);
+            leases.abandon(tag);
         }
     }
 }

@@ -13,11 +13,12 @@ mod tests;
 use std::{fmt, hash::RandomState, sync::Arc, time::Duration};
 
 pub use figures::RedisFigures;
+use tokio::sync::Semaphore;
 
 use self::{
     figures::Counters,
     lease::{Leases, Terms},
-    leasing::Table,
+    leasing::{MOST_AHEAD, Table},
     limit::Shared,
 };
 use super::{
@@ -53,7 +54,11 @@ use crate::{clock, error::BoxError, redis::Redis};
 ///
 /// When Redis loses its data, or fails over to a replica that has not heard of the last writes, what they spent can be spent again. So can what it evicts
 /// when memory is short: with the `maxmemory-policy` `noeviction` calls fail instead, as if Redis were away. When its clock is set back, what was
-/// spent before stays spent for so much longer.
+/// spent before stays spent from then on: for as long as the policy has it, and no longer.
+///
+/// Nobody else should write to its keys. What is there and is not what this limiter writes (another type, text, numbers out of range) counts as if all
+/// was just spent, and what is of a time to come as of now; both are written anew when they are found. So neither is an error for ever, and neither
+/// gives more than the policy does or locks a client out for longer. Only a debt, from a [charge](RateLimiter::charge), lasts as long as it takes to pay.
 ///
 /// # What is kept
 ///
@@ -90,7 +95,7 @@ const TIMEOUT: Duration = Duration::from_millis(5);
 const LEASE_TIME: Duration = Duration::from_secs(1);
 const LONGEST_LEASE: Duration = Duration::from_secs(3_600);
 const LEASE_KEYS: usize = 16_384;
-/// About 400 MB.
+/// About 540 MB.
 const MOST_LEASE_KEYS: usize = 1 << 22;
 
 impl RedisLimiter {
@@ -129,9 +134,14 @@ impl RedisLimiter {
     /// which a round trip for each request is too much. At least 1.
     ///
     /// The first request of a key takes what it costs; if more follow within [`lease_time`](Self::lease_time), they take 1 more, then 2, 4 and so on up to
-    /// `batch`, and never more than half of what is left. What is unspent after that time is lost. While one takes more, others that find nothing ask
-    /// for themselves. What was refused is remembered until it would be allowed, and for no longer than that time; so a flood of refused
-    /// requests asks Redis seldom.
+    /// `batch`, and never more than half of what is left. When half of that is spent, the next is taken in the background, so that seldom somebody waits
+    /// for it: once at a time for a key, and for 64 keys at a time. While that is under way, a request that finds nothing takes the rest of the batch, and others ask for themselves. What is unspent
+    /// after the lease time is lost; what a request gives back, because something else refuses it, is over when it would have been, and lost where a whole
+    /// batch is there again.
+    ///
+    /// What was refused is remembered until it would be allowed, but not for less than a hundredth of the lease time (or half of the time in which all of
+    /// the quota comes back, if that is shorter), and not for longer than the lease time. So a flood of refused requests asks Redis seldom, and a request that comes just
+    /// when it would be allowed may be refused for up to 10 ms more by default; its `Retry-After` says so.
     ///
     /// # How exact it is
     ///
@@ -151,7 +161,7 @@ impl RedisLimiter {
         self.with_table()
     }
 
-    /// How many leases and refusals are remembered, 96 bytes each, for all policies together: 1 to 2^22, and what is beyond counts as the nearest of these. When there are too
+    /// How many leases and refusals are remembered, 128 bytes each, for all policies together: 1 to 2^22, and what is beyond counts as the nearest of these. When there are too
     /// many, the least useful one of four gives its place, and what it held is lost.
     pub fn lease_keys(mut self, keys: usize) -> Self {
         self.lease_keys = keys.clamp(1, MOST_LEASE_KEYS);
@@ -174,6 +184,7 @@ impl RedisLimiter {
                 leases: Leases::new(terms(batch), self.lease_keys),
                 hashes: RandomState::new(),
                 epoch: clock::now(),
+                ahead: Arc::new(Semaphore::new(MOST_AHEAD)),
             })
         });
         self
@@ -183,7 +194,7 @@ impl RedisLimiter {
 impl RateLimiter for RedisLimiter {
     fn acquire_now(&self, asks: &[Ask<'_>]) -> Option<Decisions> {
         let table = self.table.as_ref()?;
-        table.acquire_now(asks, &self.counters)
+        self.acquire_here(table, asks)
     }
 
     async fn acquire(&self, asks: &[Ask<'_>]) -> Result<Decisions, BoxError> {

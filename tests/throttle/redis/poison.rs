@@ -80,8 +80,9 @@ fn poisons() -> Vec<String> {
             format!("{} 1", segment + 1_000_000),
         ]);
     }
-    // Such as it is, it is a rate's.
-    poisons.retain(|poison| *poison != "1/1");
+    // That is a debt as a charge makes it, though a large one: it can not be told from others.
+    let debt = format!("9007199254740991@{}", micros + 86_400_000_000);
+    poisons.retain(|poison| *poison != debt);
     poisons
 }
 

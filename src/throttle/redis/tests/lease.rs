@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::throttle::{
     decision::Decision,
-    redis::lease::{Leases, Terms, Word},
+    redis::lease::{From, Leases, Spent, Terms, Word},
 };
 
 const TIME: u64 = 1_000_000_000;
@@ -28,6 +28,13 @@ fn take(leases: &Leases, tag: u64, now: u64) -> Option<u64> {
     let more = leases.begin(tag, now);
     leases.end(tag, more, &allowed(1_000), now);
     more
+}
+
+fn spent(word: Word) -> Spent {
+    match word {
+        Word::Spent(spent) => spent,
+        word => panic!("{word:?}"),
+    }
 }
 
 fn is_spent(word: Word) -> bool {
@@ -89,13 +96,10 @@ fn what_was_spent_here_can_be_given_back() {
     let leases = leases();
     take(&leases, 7, 0);
     take(&leases, 7, 0);
-    let decision = match leases.spend(7, 1, 1) {
-        Word::Spent(decision) => decision,
-        word => panic!("{word:?}"),
-    };
+    let Spent { decision, from, .. } = spent(leases.spend(7, 1, 1));
     assert_eq!(decision.remaining(), 999, "one of a thousand was taken");
     assert!(!is_spent(leases.spend(7, 1, 1)));
-    leases.restore(7, 1);
+    leases.restore(7, from, 1);
     assert!(is_spent(leases.spend(7, 1, 1)));
     assert!(!is_spent(leases.spend(7, 0, 1)), "a debt is not known here");
 }
@@ -106,12 +110,78 @@ fn what_comes_back_while_more_is_taken_makes_no_more_than_a_batch() {
     for _ in 0..8 {
         take(&leases, 7, 0);
     }
-    assert!(is_spent(leases.spend(7, 16, 0)));
+    let from = spent(leases.spend(7, 16, 0)).from;
     assert_eq!(leases.begin(7, 0), Some(16));
-    leases.restore(7, 16);
+    leases.restore(7, from, 1);
     leases.end(7, Some(16), &allowed(9), 0);
     assert!(!is_spent(leases.spend(7, 17, 0)));
     assert!(is_spent(leases.spend(7, 16, 0)));
+}
+
+/// Until it holds a batch that was taken at once.
+fn full(leases: &Leases, now: u64) {
+    while take(leases, 7, now) != Some(16) {
+        for _ in 0..16 {
+            leases.spend(7, 1, now);
+        }
+    }
+}
+
+#[test]
+fn the_next_is_taken_once_when_half_is_spent() {
+    let leases = leases();
+    full(&leases, 0);
+    let low = [(); 10].map(|()| spent(leases.spend(7, 1, 0)).is_low);
+    assert_eq!(
+        low,
+        [
+            false, false, false, false, false, false, false, true, true, true
+        ]
+    );
+    assert_eq!(leases.begin_ahead(7, 0), Some(10));
+    assert_eq!(leases.begin_ahead(7, 0), None);
+    assert_eq!(leases.begin(7, 0), Some(0), "all of it is on its way");
+    leases.abandon(7);
+    assert!(!spent(leases.spend(7, 1, 0)).is_low, "it is under way");
+    // What was left is over before what came.
+    leases.end_ahead(7, Some((10, &allowed(1_000))), TIME / 2);
+    assert_eq!(leases.spend(7, 16, TIME / 2), Word::Unknown);
+    assert!(is_spent(leases.spend(7, 1, TIME / 2)));
+    assert_eq!(leases.spend(7, 11, TIME), Word::Unknown);
+    let last = spent(leases.spend(7, 10, TIME + TIME / 2 - 1));
+    assert!(last.is_low);
+    // Nothing came of it: who needs it asks.
+    // As much as was needed of the one that is over.
+    assert_eq!(leases.begin_ahead(7, TIME + TIME / 2 - 1), Some(12));
+    leases.end_ahead(7, None, TIME + TIME / 2 - 1);
+    leases.restore(7, last.from, TIME);
+    assert!(!spent(leases.spend(7, 9, TIME + TIME / 2 - 1)).is_low);
+    assert_eq!(leases.begin_ahead(7, TIME + TIME / 2 - 1), None);
+    assert!(leases.begin(7, TIME + TIME / 2 - 1).is_some());
+}
+
+#[test]
+fn what_comes_back_is_over_when_it_would_have_been() {
+    let leases = leases();
+    full(&leases, 0);
+    let old = spent(leases.spend(7, 12, 0));
+    let more = leases.begin_ahead(7, 0).unwrap();
+    leases.end_ahead(7, Some((more, &allowed(1_000))), TIME / 2);
+    assert!(is_spent(leases.spend(7, 16, TIME / 2)));
+    leases.restore(7, old.from, TIME / 2);
+    assert_eq!(leases.spend(7, 13, TIME / 2), Word::Unknown);
+    assert_eq!(leases.spend(7, 1, TIME), Word::Unknown, "it is over");
+    // Of one that was over, nothing comes back.
+    let begun = 10 * TIME;
+    take(&leases, 7, begun);
+    take(&leases, 7, begun);
+    leases.restore(7, old.from, begun);
+    assert!(is_spent(leases.spend(7, 1, begun)) && !is_spent(leases.spend(7, 1, begun)));
+}
+
+#[test]
+fn a_lease_is_as_large_as_it_is_said_to_be() {
+    assert_eq!(Leases::SIZE, 128);
 }
 
 #[test]
@@ -170,10 +240,10 @@ fn strangers_take_the_places_of_those_that_hold_nothing() {
 proptest! {
     #[test]
     fn nothing_is_spent_that_was_not_taken_and_no_more_than_a_batch_is_held(
-        steps in prop::collection::vec((0_u8..6, 0_usize..3, 0_u64..5, 0_u64..TIME / 3), 1..200),
+        steps in prop::collection::vec((0_u8..8, 0_usize..3, 0_u64..5, 0_u64..TIME / 3), 1..200),
     ) {
         let leases = Leases::new(Terms { batch: 5, ..TERMS }, 1);
-        let (mut now, mut growing) = (0, [None; 3]);
+        let (mut now, mut growing, mut ahead) = (0, [None; 3], [None; 3]);
         let (mut taken, mut spent, mut here) = ([0; 3], [0; 3], Vec::new());
         for (action, index, cost, later) in steps {
             let tag = index as u64 + 1;
@@ -188,13 +258,21 @@ proptest! {
                     taken[index] += got;
                 },
                 3 => if let Some(last) = here.pop() {
-                    let (index, cost): (usize, u64) = last;
-                    leases.restore(index as u64 + 1, cost);
+                    let (index, cost, from): (usize, u64, From) = last;
+                    leases.restore(index as u64 + 1, from, now);
                     spent[index] -= cost;
                 },
-                _ => if is_spent(leases.spend(tag, cost, now)) {
+                6 => if ahead[index].is_none() {
+                    ahead[index] = leases.begin_ahead(tag, now);
+                },
+                7 => if let Some(more) = ahead[index].take() {
+                    let got = more.min(cost * 3);
+                    leases.end_ahead(tag, Some((got, &allowed(cost + got))), now);
+                    taken[index] += got;
+                },
+                _ => if let Word::Spent(it) = leases.spend(tag, cost, now) {
                     spent[index] += cost;
-                    here = if action == 4 { vec![(index, cost)] } else { Vec::new() };
+                    here = if action == 4 { vec![(index, cost, it.from)] } else { Vec::new() };
                 },
             }
             for tag in 0..3 {
