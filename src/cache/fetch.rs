@@ -488,9 +488,11 @@ fn put_back(response: &mut Response<Body>, parts: &response::Parts) {
         return;
     }
     let headers = response.headers_mut();
-    for (name, value) in &parts.headers {
+    for name in parts.headers.keys() {
         if !headers.contains_key(name) {
-            headers.append(name, value.clone());
+            for value in parts.headers.get_all(name) {
+                headers.append(name, value.clone());
+            }
         }
     }
 }

@@ -286,3 +286,22 @@ async fn a_body_that_breaks_is_not_stored() {
     assert_eq!(world.get("/").await.body, "whole");
     assert_eq!(world.asked(), 2);
 }
+
+#[tokio::test]
+async fn what_is_not_stored_of_an_answer_is_for_its_own_client() {
+    let world = World::new(layer(), |_, _| {
+        let lines = [
+            "cache-control: max-age=60, no-cache=\"set-cookie\"",
+            "set-cookie: a=1",
+            "set-cookie: b=2",
+        ];
+        answer(200, &lines, "x")
+    })
+    .await;
+    for expected in [vec!["a=1", "b=2"], vec![]] {
+        let answer = world.get("/").await;
+        let cookies = answer.headers.get_all("set-cookie").iter();
+        assert_eq!(cookies.collect::<Vec<_>>(), expected);
+    }
+    assert_eq!(world.asked(), 1);
+}
