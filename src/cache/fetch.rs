@@ -23,7 +23,7 @@ use super::{
     layer::Settings,
     purge::Purge,
     reply::Source,
-    rules::{Age, CacheStatus, Exchange, Fwd, NotStored, Storable},
+    rules::{Age, CacheStatus, Exchange, NotStored, Storable},
     shared::{Client, Fetch, Shared, Wanted},
     stored::{Stored, StoredHead},
     tags,
@@ -496,6 +496,3 @@ fn put_back(response: &mut Response<Body>, parts: &response::Parts) {
         }
     }
 }
-
-/// Why a request that follows another one was not a hit.
-pub(super) const FOLLOWED: Fwd = Fwd::Miss;

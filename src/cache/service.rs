@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tower::{Service, ServiceExt};
 
 use super::{
-    fetch::{FOLLOWED, fetch},
+    fetch::fetch,
     flights::{Answered, Begun, Flow, Lead},
     invalidation, key,
     reply::Source,
@@ -240,7 +240,7 @@ fn joined(
         Flow::Filling(filling) => Source::Coming(filling.join()?),
     };
     let status = CacheStatus {
-        fwd: Some(FOLLOWED),
+        fwd: Some(Fwd::Miss),
         ttl: Some(age.ttl),
         detail: known.detail(),
         is_collapsed: true,
